@@ -1,0 +1,30 @@
+"""The session file: format, writer, reader, events and time base."""
+
+from physio_hqc.session.format import (
+    BLOCK_DTYPE,
+    EVENT_DTYPE,
+    EVENT_KINDS,
+    FORMAT,
+    FORMAT_VERSION,
+    MODALITIES,
+    BlockFlag,
+)
+from physio_hqc.session.reader import Session, Stream, open_session
+from physio_hqc.session.timebase import TimeBase, reconstruct
+from physio_hqc.session.writer import SessionWriter
+
+__all__ = [
+    "BLOCK_DTYPE",
+    "EVENT_DTYPE",
+    "EVENT_KINDS",
+    "FORMAT",
+    "FORMAT_VERSION",
+    "MODALITIES",
+    "BlockFlag",
+    "Session",
+    "SessionWriter",
+    "Stream",
+    "TimeBase",
+    "open_session",
+    "reconstruct",
+]

@@ -1,0 +1,59 @@
+"""The session file, format version 1: names, row types, flags and limits.
+
+One HDF5 file per session. Everything that the writer and the reader must agree on stands here.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Final
+
+import numpy as np
+
+FORMAT: Final = "physio-hqc/session"
+FORMAT_VERSION: Final = 1
+LIBVER: Final = ("v110", "v110")
+
+MODALITIES: Final = ("ecg", "bp", "cuff", "eda", "rr", "ppg", "resp", "acc", "temp", "other")
+"""What a stream can be; ``other`` is a channel that was kept although nobody said what it is."""
+
+EVENT_KINDS: Final = ("phase", "interaction", "marker", "rating", "note", "system")
+
+BLOCK_DTYPE: Final = np.dtype(
+    [
+        ("first_sample", "<i8"),
+        ("n_samples", "<i8"),
+        ("t_received", "<f8"),
+        ("t_device", "<f8"),
+        ("flags", "<u4"),
+    ]
+)
+"""One row per packet. Both times belong to the packet's last sample, in seconds."""
+
+EVENT_DTYPE: Final = np.dtype(
+    [
+        ("onset", "<f8"),
+        ("duration", "<f8"),
+        ("kind", "S16"),
+        ("label", "S256"),
+        ("source", "S128"),
+        ("payload", "S4096"),
+    ]
+)
+
+MAX_STREAMS: Final = 1024
+MAX_CHANNELS: Final = 1024
+MAX_EVENTS: Final = 5_000_000
+MAX_TEXT_BYTES: Final = 1_000_000
+MAX_COMPRESSION_RATIO: Final = 1100
+"""DEFLATE cannot exceed about 1032:1; a data set that claims more was never written."""
+
+
+class BlockFlag(IntFlag):
+    """What happened just before, or in, a packet."""
+
+    GAP_BEFORE = 1
+    CLOCK_RESET = 2
+    RECONNECT = 4
+    DUPLICATE_DROPPED = 8
+    SATURATED = 16

@@ -1,0 +1,625 @@
+"""Reading a session file, which is untrusted input."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from physio_hqc.errors import SessionFileError
+from physio_hqc.session.format import (
+    BLOCK_DTYPE,
+    EVENT_DTYPE,
+    FORMAT,
+    FORMAT_VERSION,
+    LIBVER,
+    MAX_CHANNELS,
+    MAX_COMPRESSION_RATIO,
+    MAX_EVENTS,
+    MAX_STREAMS,
+    MAX_TEXT_BYTES,
+    MODALITIES,
+)
+from physio_hqc.session.timebase import TimeBase, reconstruct
+
+if TYPE_CHECKING:
+    import mne
+    import pandas as pd
+
+_KNOWN_FILTERS = {"gzip", "lzf", None}
+_MIN_DECLARED_BYTES = 1 << 26
+_PROBE_S = 20.0
+
+
+def open_session(path: str | os.PathLike[str]) -> Session:
+    """Open a session file for reading.
+
+    A file that is still being recorded, or whose recorder died, opens too (`Session.closed` is
+    then False).
+
+    Parameters
+    ----------
+    path : path-like
+        The session file.
+
+    Returns
+    -------
+    Session
+        To be used as a context manager, or closed.
+
+    Raises
+    ------
+    SessionFileError
+        If the file is missing, is no session, was written by a newer version, is truncated or
+        damaged, or holds what no session may hold (external links, absurd sizes).
+
+    Examples
+    --------
+    >>> from physio_hqc.session import SessionWriter
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
+    >>> with SessionWriter(path, participant_id="P01") as writer:
+    ...     writer.add_stream("eda", modality="eda", units="µS", sfreq=4.0)
+    ...     writer.append_segment("eda", [5.0, 5.1, 5.2, 5.1], t_start=0.0)
+    >>> with open_session(path) as session:
+    ...     times, values = session.streams["eda"].read(0.25, 0.75)
+    >>> times, values
+    (array([0.25, 0.5 ]), array([5.1, 5.2]))
+    """
+    return Session(Path(path))
+
+
+class Session:
+    """One recorded session, read lazily; made by :func:`open_session`.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        The file's stem: what its folder of results is called.
+    session_id, participant_id, condition, dyad_id, role : str
+    protocol : str
+        The protocol as YAML text; empty if the file carries none.
+    t0_unix_ns : int
+        Wall-clock time of second 0.
+    created_utc, software : str
+    closed : bool
+        False while it is being recorded, or after a recorder died.
+    streams : dict of str to Stream
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.stem
+        self._file = _open_hdf5(path)
+        try:
+            with _damage(path):
+                self._read_header()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_header(self) -> None:
+        attrs = self._file.attrs
+        if _text(attrs.get("format", "")) != FORMAT:
+            raise SessionFileError(
+                f"{self.path} is an HDF5 file but no physio_hqc session; "
+                f"vendor files become sessions by 'physio-hqc import'"
+            )
+        version = int(attrs["format_version"])
+        if version > FORMAT_VERSION:
+            raise SessionFileError(
+                f"{self.path} has session format version {version}; this release reads up to "
+                f"{FORMAT_VERSION}: update physio_hqc"
+            )
+        if version < 1:
+            raise SessionFileError(f"{self.path} has the impossible format version {version}")
+        self.session_id = _text(attrs.get("session_id", ""))
+        self.participant_id = _text(attrs.get("participant_id", ""))
+        self.condition = _text(attrs.get("condition", ""))
+        self.dyad_id = _text(attrs.get("dyad_id", ""))
+        self.role = _text(attrs.get("role", ""))
+        self.protocol = _text(attrs.get("protocol", ""))
+        self.created_utc = _text(attrs.get("created_utc", ""))
+        self.software = _text(attrs.get("software", ""))
+        self.t0_unix_ns = int(attrs["t0_unix_ns"])
+        self.closed = bool(attrs.get("closed", False))
+        size = self.path.stat().st_size
+        root = _member(self._file, "streams", h5py.Group, self.path)
+        if len(root) > MAX_STREAMS:
+            raise SessionFileError(f"{self.path} claims {len(root)} streams: refused")
+        self.streams: dict[str, Stream] = {}
+        for name in root:
+            group = _member(root, name, h5py.Group, self.path)
+            self.streams[name] = Stream(group, name, self.path, size)
+        self._event_rows = _checked(
+            _member(self._file, "events", h5py.Dataset, self.path), self.path, size
+        )
+        if self._event_rows.dtype != EVENT_DTYPE or self._event_rows.ndim != 1:
+            raise SessionFileError(f"{self.path}: the events are not laid out as format 1 says")
+        if len(self._event_rows) > MAX_EVENTS:
+            raise SessionFileError(f"{self.path} claims {len(self._event_rows)} events: refused")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        streams = ", ".join(self.streams) or "no streams"
+        return f"<Session {self.name}: {streams}; {self.duration:.1f} s>"
+
+    def close(self) -> None:
+        """Close the file; what was read stays usable."""
+        self._file.close()
+
+    @cached_property
+    def duration(self) -> float:
+        """Seconds from 0 to the last sample or the end of the last event."""
+        ends = [s.t_end for s in self.streams.values() if s.n_samples]
+        rows = self.events
+        if len(rows):
+            ends.append(float((rows["onset"] + rows["duration"].fillna(0.0)).max()))
+        return max(ends, default=0.0)
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """Events as a DataFrame: onset, duration (NaN while open), kind, label, source, payload.
+
+        `payload` holds a dict per event. Rows stand in order of onset.
+        """
+        import pandas as pd
+
+        with _damage(self.path):
+            rows = self._event_rows[:]
+            table = pd.DataFrame(
+                {
+                    "onset": rows["onset"],
+                    "duration": rows["duration"],
+                    **{key: _texts(rows[key]) for key in ("kind", "label", "source")},
+                    "payload": [_payload(text) for text in _texts(rows["payload"])],
+                }
+            )
+        return table.sort_values("onset", kind="stable", ignore_index=True)
+
+    def windows(self, kind: str | None = None, label: str | None = None) -> pd.DataFrame:
+        """Stretches tagged in the session: phases and interaction windows.
+
+        Parameters
+        ----------
+        kind : {"phase", "interaction"}, optional
+            Both by default.
+        label : str, optional
+            Only windows of this label.
+
+        Returns
+        -------
+        DataFrame
+            onset, duration (s), kind, label; one row per window [onset, onset + duration). A
+            window still open ends with the session.
+        """
+        kinds = ("phase", "interaction") if kind is None else (kind,)
+        rows = self.events
+        rows = rows[rows["kind"].isin(kinds)]
+        if label is not None:
+            rows = rows[rows["label"] == label]
+        rows = rows[["onset", "duration", "kind", "label"]].reset_index(drop=True)
+        still_open = self.duration - rows["onset"]
+        return rows.assign(duration=rows["duration"].fillna(still_open))
+
+    def to_mne_raw(
+        self, streams: list[str] | None = None, sfreq: float | None = None
+    ) -> mne.io.RawArray:
+        """Bring regular streams onto one time axis, as an MNE object with annotations.
+
+        Parameters
+        ----------
+        streams : list of str, optional
+            Names; every regular stream by default.
+        sfreq : float, optional
+            Rate in Hz of the common axis; the highest measured rate of the chosen streams by
+            default. Streams of other rates are interpolated linearly: use `Stream.read` where
+            the samples themselves matter.
+
+        Returns
+        -------
+        mne.io.RawArray
+            Channels are named as the streams, in capitals. ECG in V, EDA in S, temperature in
+            °C; other modalities keep their numbers as channels of type ``misc``. Events are
+            annotations ``kind/label``; samples in gaps are
+            0 under an annotation ``BAD_gap``.
+
+        Raises
+        ------
+        SessionFileError
+            If no regular stream is chosen, or a name is unknown.
+        """
+        from physio_hqc.session.to_mne import to_mne_raw
+
+        return to_mne_raw(self, streams, sfreq)
+
+
+class Stream:
+    """One signal of a session, read lazily.
+
+    Attributes
+    ----------
+    name, modality, units : str
+    sfreq : float
+        Nominal rate in Hz; 0 for an irregular stream.
+    channels : tuple of str
+    scale, offset : float or ndarray, shape (C,)
+        physical = stored * scale + offset.
+    device : dict
+    """
+
+    def __init__(self, group: h5py.Group, name: str, path: Path, file_size: int) -> None:
+        self.name = name
+        self._path = path
+        attrs = group.attrs
+        self.modality = _text(attrs["modality"])
+        if self.modality not in MODALITIES:
+            raise SessionFileError(
+                f"{path}: stream {name!r} has the unknown modality {self.modality!r}"
+            )
+        self.units = _text(attrs["units"])
+        self.sfreq = float(attrs["sfreq"])
+        if not (math.isfinite(self.sfreq) and self.sfreq >= 0):
+            raise SessionFileError(f"{path}: stream {name!r} claims {self.sfreq} Hz")
+        self.channels: tuple[str, ...] = tuple(map(str, _json(attrs["channels"], list)))
+        self.device: dict[str, Any] = _json(attrs["device"], dict)
+        self.scale = _numbers(attrs["scale"])
+        self.offset = _numbers(attrs["offset"])
+        self._samples = _checked(_member(group, "samples", h5py.Dataset, path), path, file_size)
+        self._blocks = _checked(_member(group, "blocks", h5py.Dataset, path), path, file_size)
+        self._times = None
+        if self.sfreq == 0:
+            self._times = _checked(_member(group, "times", h5py.Dataset, path), path, file_size)
+        self._check_layout()
+
+    def _check_layout(self) -> None:
+        shape, where = self._samples.shape, f"{self._path}: stream {self.name!r}"
+        if self._samples.dtype.kind not in "iuf" or len(shape) not in (1, 2):
+            raise SessionFileError(f"{where} holds no numbers")
+        n_channels = 1 if len(shape) == 1 else shape[1]
+        if not 1 <= n_channels <= MAX_CHANNELS or n_channels != len(self.channels):
+            raise SessionFileError(f"{where} has {n_channels} columns but other channel names")
+        for value in (self.scale, self.offset):
+            if np.size(value) not in (1, n_channels) or not np.isfinite(value).all():
+                raise SessionFileError(f"{where} has a scale or offset that makes no sense")
+        if self._blocks.dtype != BLOCK_DTYPE or self._blocks.ndim != 1:
+            raise SessionFileError(f"{where}: its blocks are not laid out as format 1 says")
+        if self._times is not None and (self._times.dtype.kind != "f" or self._times.ndim != 1):
+            raise SessionFileError(f"{where}: its times are not laid out as format 1 says")
+
+    def __repr__(self) -> str:
+        rate = f"{self.sfreq:g} Hz" if self.sfreq else "irregular"
+        return f"<Stream {self.name}: {self.modality} [{self.units}], {rate}, {self.n_samples}>"
+
+    @cached_property
+    def blocks(self) -> NDArray[np.void]:
+        """Rows of the packets, as measured: first_sample, n_samples, times, flags."""
+        with _damage(self._path):
+            rows: NDArray[np.void] = self._blocks[:]
+        stop = rows["first_sample"] + rows["n_samples"]
+        # A recorder that died between the two writes leaves samples without a row: not counted.
+        fine = (rows["first_sample"] >= 0) & (rows["n_samples"] >= 0) & (stop <= self._n_stored)
+        fine &= np.isfinite(rows["t_received"])
+        if not fine.all():
+            raise SessionFileError(
+                f"{self._path}: stream {self.name!r} has packets beyond its samples"
+            )
+        return rows
+
+    @property
+    def _n_stored(self) -> int:
+        return int(self._samples.shape[0])
+
+    @cached_property
+    def timebase(self) -> TimeBase:
+        """Reconstructed times of a regular stream."""
+        if self._times is not None:
+            raise SessionFileError(f"stream {self.name!r} is irregular and carries its own times")
+        return reconstruct(self.blocks, self.sfreq)
+
+    @cached_property
+    def _own_times(self) -> NDArray[np.float64]:
+        assert self._times is not None
+        with _damage(self._path):
+            times: NDArray[np.float64] = self._times[: self._n_stored]
+        if len(times) < self._n_stored or not np.isfinite(times).all():
+            raise SessionFileError(f"{self._path}: stream {self.name!r} has samples without times")
+        return times
+
+    @cached_property
+    def _own_order(self) -> NDArray[np.int64]:
+        return np.argsort(self._own_times, kind="stable")
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that are presented (repeated packets left out)."""
+        return self._n_stored if self._times is not None else self.timebase.n_samples
+
+    @property
+    def measured_sfreq(self) -> float:
+        """Rate as measured in Hz; 0 for an irregular stream, the nominal one without samples."""
+        if self._times is not None:
+            return 0.0
+        return self.timebase.measured_sfreq if self.n_samples else self.sfreq
+
+    @property
+    def t_end(self) -> float:
+        """Time of the last sample in seconds; NaN without samples."""
+        if not self.n_samples:
+            return math.nan
+        if self._times is not None:
+            return float(self._own_times.max())
+        return float(self.timebase.times(self.n_samples - 1, self.n_samples)[0])
+
+    @property
+    def samples(self) -> NDArray[np.float64]:
+        """All samples in physical units, shape (N,) or (N, C)."""
+        return self._physical(0, self.n_samples)
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Times of all samples, shape (N,), in seconds since the session's start."""
+        if self._times is not None:
+            return self._own_times[self._own_order]
+        return self.timebase.times(0, self.n_samples)
+
+    @cached_property
+    def segments(self) -> pd.DataFrame:
+        """Gap-free segments: start, stop (sample indices), t_start, t_end (s), sfreq, reason.
+
+        `t_end` is the time at which the sample after the last would stand; `reason` tells why
+        the segment begins ("" for the first). An irregular stream has none.
+        """
+        import pandas as pd
+
+        rows = (
+            self.timebase.segments
+            if self._times is None
+            else reconstruct(np.zeros(0, dtype=BLOCK_DTYPE), 1.0).segments
+        )
+        n = rows["stop"] - rows["start"]
+        return pd.DataFrame(
+            {
+                "start": rows["start"],
+                "stop": rows["stop"],
+                "t_start": rows["t_start"],
+                "t_end": rows["t_start"] + n * rows["period"],
+                "sfreq": 1 / rows["period"],
+                "reason": [str(reason) for reason in rows["reason"]],
+            }
+        )
+
+    def index_range(self, tmin: float | None = None, tmax: float | None = None) -> tuple[int, int]:
+        """Indices [start, stop) of the samples in [tmin, tmax) seconds."""
+        if self._times is not None:
+            times = self.times
+            start = 0 if tmin is None else int(np.searchsorted(times, tmin, side="left"))
+            stop = len(times) if tmax is None else int(np.searchsorted(times, tmax, side="left"))
+        else:
+            start = 0 if tmin is None else self.timebase.first_at_or_after(tmin)
+            stop = self.n_samples if tmax is None else self.timebase.first_at_or_after(tmax)
+        return start, max(start, stop)
+
+    def read(
+        self, tmin: float | None = None, tmax: float | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Read the samples in [tmin, tmax) and nothing else.
+
+        Parameters
+        ----------
+        tmin, tmax : float, optional
+            Seconds since the session's start; the whole stream by default.
+
+        Returns
+        -------
+        times : ndarray, shape (n,)
+            In seconds.
+        samples : ndarray, shape (n,) or (n, C)
+            In physical units.
+        """
+        start, stop = self.index_range(tmin, tmax)
+        if self._times is not None:
+            return self.times[start:stop], self._physical(start, stop)
+        return self.timebase.times(start, stop), self._physical(start, stop)
+
+    def filled(
+        self, tmin: float | None = None, tmax: float | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Read as `read` does, with NaN samples in the gaps, so that the index is even in time.
+
+        Returns
+        -------
+        times : ndarray, shape (n,)
+            Strictly increasing; inside a gap evenly spread between its two ends.
+        samples : ndarray, shape (n,) or (n, C)
+            NaN where the stream has a gap.
+
+        Raises
+        ------
+        SessionFileError
+            For an irregular stream, or a gap so long that filling it would be absurd.
+        """
+        times, samples = self.read(tmin, tmax)
+        if len(times) < 2:
+            return times, samples
+        period = 1 / self.measured_sfreq
+        missing = np.rint(np.diff(times) / period).astype(np.int64) - 1
+        missing = np.maximum(missing, 0)
+        if not missing.any():
+            return times, samples
+        total = len(times) + int(missing.sum())
+        if total > 50 * len(times) + 10_000_000:
+            raise SessionFileError(
+                f"{self._path}: stream {self.name!r} is almost only gap: cut it first"
+            )
+        where = np.arange(len(times)) + np.append(0, np.cumsum(missing))
+        full_times = np.interp(np.arange(total), where, times)
+        full = np.full((total, *samples.shape[1:]), np.nan)
+        full[where] = samples
+        return full_times, full
+
+    def _physical(self, start: int, stop: int) -> NDArray[np.float64]:
+        with _damage(self._path):
+            raw = self._stored(start, stop)
+        result: NDArray[np.float64] = raw.astype(np.float64) * self.scale + self.offset
+        return result
+
+    def _stored(self, start: int, stop: int) -> Any:
+        """Stored samples in presented order."""
+        if self._times is not None:
+            return self._samples[: self._n_stored][self._own_order[start:stop]]
+        pieces = self.timebase.pieces
+        if pieces is None:
+            return self._samples[start:stop]
+        ends = np.cumsum(pieces[:, 1] - pieces[:, 0])
+        shift = pieces[:, 1] - ends
+        first, last = np.searchsorted(ends, [start, stop], side="right")
+        parts = [
+            self._samples[max(a, start + move) : min(b, stop + move)]
+            for (a, b), move in zip(pieces[first : last + 1], shift[first : last + 1], strict=True)
+        ]
+        return np.concatenate(parts) if parts else self._samples[:0]
+
+
+def _open_hdf5(path: Path) -> h5py.File:
+    if path.is_dir():
+        raise SessionFileError(f"{path} is a folder, not a session file")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise SessionFileError(f"{path}: {error.strerror or 'cannot be read'}") from error
+    if size == 0:
+        raise SessionFileError(f"{path} is empty")
+    try:
+        return h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        text = str(error)
+        if "truncated" in text or "eof" in text.lower():
+            raise SessionFileError(
+                f"{path} is truncated: it is shorter than it says it is; take a whole copy"
+            ) from error
+        if "signature" in text:
+            raise SessionFileError(
+                f"{path} is no session file (not HDF5); "
+                f"vendor files become sessions by 'physio-hqc import'"
+            ) from error
+        if "already open for write" not in text:
+            raise SessionFileError(f"{path} cannot be opened: {text.splitlines()[0]}") from error
+    return _open_growing(path)
+
+
+def _open_growing(path: Path) -> h5py.File:
+    """Open a file that is being recorded, or whose recorder died.
+
+    Reading such a file, HDF5 takes damage for a write in progress and waits for it to end, without
+    limit. So another process walks the file first, and is stopped if it does not come back.
+    """
+    probe = [sys.executable, "-m", "physio_hqc.session.probe", str(path)]
+    try:
+        subprocess.run(probe, check=True, timeout=_PROBE_S, capture_output=True)
+        return h5py.File(path, "r", libver=LIBVER, swmr=True, locking="best-effort")
+    except (subprocess.SubprocessError, OSError) as error:
+        raise SessionFileError(
+            f"{path} was not closed and is damaged beyond what reading can mend"
+        ) from error
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what HDF5 says of a damaged or hostile file into one clear line."""
+    try:
+        yield
+    except SessionFileError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+    ) as error:
+        detail = (str(error) or type(error).__name__).splitlines()[0]
+        raise SessionFileError(f"{path} is damaged: {detail}") from error
+
+
+def _member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
+    """A member that lives in this very file: links to elsewhere are refused, not followed."""
+    link = group.get(name, getlink=True)
+    if link is None:
+        raise SessionFileError(f"{path} lacks {group.name.rstrip('/')}/{name}: no whole session")
+    if not isinstance(link, h5py.HardLink):
+        raise SessionFileError(f"{path}: {name!r} is a link to elsewhere, which is not followed")
+    member = group[name]
+    if not isinstance(member, kind):
+        raise SessionFileError(f"{path}: {name!r} is not what a session holds there")
+    return member
+
+
+def _checked(dataset: h5py.Dataset, path: Path, file_size: int) -> h5py.Dataset:
+    """Refuse a data set that reads other files, or claims more than the file can hold."""
+    if dataset.is_virtual or dataset.external:
+        raise SessionFileError(f"{path}: {dataset.name} refers to other files: refused")
+    if dataset.compression not in _KNOWN_FILTERS:
+        raise SessionFileError(f"{path}: {dataset.name} uses an unknown filter: refused")
+    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    held = dataset.id.get_storage_size() * (MAX_COMPRESSION_RATIO if dataset.compression else 1)
+    if declared > max(_MIN_DECLARED_BYTES, min(held, file_size * MAX_COMPRESSION_RATIO)):
+        raise SessionFileError(
+            f"{path}: {dataset.name} claims {declared / 1e6:.0f} MB, more than the file holds"
+        )
+    return dataset
+
+
+def _text(value: Any) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if len(text) > MAX_TEXT_BYTES:
+        raise SessionFileError("a text attribute is absurdly long: refused")
+    return text
+
+
+def _texts(column: NDArray[np.bytes_]) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in column]
+
+
+def _json(value: Any, kind: type) -> Any:
+    content = json.loads(_text(value))
+    if not isinstance(content, kind):
+        raise SessionFileError(f"an attribute holds {type(content).__name__}, not {kind.__name__}")
+    return content
+
+
+def _payload(text: str) -> dict[str, Any]:
+    content = json.loads(text) if text else {}
+    return content if isinstance(content, dict) else {"value": content}
+
+
+def _numbers(value: Any) -> float | NDArray[np.float64]:
+    numbers = np.asarray(value, dtype=np.float64)
+    return float(numbers) if numbers.size == 1 else numbers

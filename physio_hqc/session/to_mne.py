@@ -1,0 +1,113 @@
+"""A session as an MNE object."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from physio_hqc.errors import SessionFileError
+
+if TYPE_CHECKING:
+    import mne
+
+    from physio_hqc.session.reader import Session, Stream
+
+_MNE_TYPES = {"ecg": "ecg", "eda": "gsr", "resp": "resp", "temp": "temperature"}
+_TO_SI = {("ecg", "mV"): 1e-3, ("ecg", "µV"): 1e-6, ("eda", "µS"): 1e-6}
+
+
+def to_mne_raw(session: Session, streams: list[str] | None, sfreq: float | None) -> mne.io.RawArray:
+    """Bring regular streams onto one axis; see :meth:`Session.to_mne_raw`."""
+    import mne
+
+    chosen = _choose(session, streams)
+    rate = max(s.measured_sfreq for s in chosen) if sfreq is None else float(sfreq)
+    if not rate > 0:
+        raise SessionFileError(f"a rate of {rate} Hz makes no sense")
+    stop = max(s.t_end for s in chosen)
+    times = np.arange(int(np.floor(stop * rate + 1e-6)) + 1) / rate
+    names, kinds, rows = [], [], []
+    gaps: list[tuple[float, float, list[str]]] = []
+    for stream in chosen:
+        t, values = stream.filled()
+        factor = _TO_SI.get((stream.modality, stream.units), 1.0)
+        columns = values.reshape(len(values), -1)
+        # Capitals: MNE takes a channel called "ecg" for the channel type.
+        labels = [stream.name.upper()]
+        if columns.shape[1] > 1:
+            labels = [f"{stream.name.upper()}_{channel}" for channel in stream.channels]
+        for label, column in zip(labels, columns.T, strict=True):
+            on_grid = _interpolated(times, t, column * factor)
+            gaps += [(a, b, [label]) for a, b in _holes(times, on_grid, rate)]
+            names.append(label)
+            kinds.append(_MNE_TYPES.get(stream.modality, "misc"))
+            rows.append(np.nan_to_num(on_grid))
+    info = mne.create_info(names, rate, kinds)
+    raw = mne.io.RawArray(np.array(rows), info, verbose="error")
+    start = datetime.fromtimestamp(0, tz=UTC) + timedelta(microseconds=session.t0_unix_ns // 1000)
+    raw.set_meas_date(start)
+    raw.set_annotations(_annotations(session, gaps, start), verbose="error")
+    return raw
+
+
+def _choose(session: Session, names: list[str] | None) -> list[Stream]:
+    if names is None:
+        chosen = [s for s in session.streams.values() if s.sfreq and s.n_samples]
+    else:
+        unknown = [name for name in names if name not in session.streams]
+        if unknown:
+            known = ", ".join(session.streams)
+            raise SessionFileError(
+                f"no stream {unknown[0]!r} in {session.path} (there are {known})"
+            )
+        chosen = [session.streams[name] for name in names]
+        if any(not s.sfreq for s in chosen):
+            raise SessionFileError("an irregular stream has no place in an MNE Raw; leave it out")
+    if not chosen:
+        raise SessionFileError(f"{session.path} has no regular stream with samples")
+    return chosen
+
+
+def _interpolated(
+    times: NDArray[np.float64], t: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Linear interpolation; NaN where the nearest sample is missing."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.full(times.size, np.nan)
+    result = np.interp(times, t[known], values[known])
+    position = np.interp(times, t, np.arange(t.size))
+    half = 0.5 * (t[-1] - t[0]) / max(t.size - 1, 1) + 1e-9
+    outside = (times < t[0] - half) | (times > t[-1] + half)
+    result[outside | ~known[np.rint(position).astype(np.int64)]] = np.nan
+    return result
+
+
+def _holes(
+    times: NDArray[np.float64], values: NDArray[np.float64], rate: float
+) -> list[tuple[float, float]]:
+    """Onset and duration of the stretches without samples."""
+    edges = np.flatnonzero(np.diff(np.isnan(values).astype(int), prepend=0, append=0))
+    starts, stops = edges[::2], edges[1::2]
+    return [(float(times[a]), float((b - a) / rate)) for a, b in zip(starts, stops, strict=True)]
+
+
+def _annotations(
+    session: Session, gaps: list[tuple[float, float, list[str]]], start: datetime
+) -> mne.Annotations:
+    import mne
+
+    events = session.events
+    duration = events["duration"].fillna(session.duration - events["onset"])
+    onsets = [*events["onset"], *(gap[0] for gap in gaps)]
+    durations = [*duration, *(gap[1] for gap in gaps)]
+    labels = [
+        f"{kind}/{label}" for kind, label in zip(events["kind"], events["label"], strict=True)
+    ]
+    channels: list[list[str]] = [[] for _ in labels] + [gap[2] for gap in gaps]
+    return mne.Annotations(
+        onsets, durations, [*labels, *("BAD_gap" for _ in gaps)], orig_time=start, ch_names=channels
+    )
