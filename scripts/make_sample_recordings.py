@@ -34,7 +34,7 @@ def main() -> None:
             seed=seed,
             condition=condition,
             participant_id=participant_id,
-            time_scale=0.2,
+            time_scale=0.4,
             ecg_sfreq=250.0,
             bp_sfreq=100.0,
             eda_sfreq=16.0,

@@ -10,6 +10,7 @@ from physio_hqc.session.format import (
     BlockFlag,
 )
 from physio_hqc.session.reader import Session, Stream, open_session
+from physio_hqc.session.summary import summarize
 from physio_hqc.session.timebase import TimeBase, reconstruct
 from physio_hqc.session.writer import SessionWriter
 
@@ -27,4 +28,5 @@ __all__ = [
     "TimeBase",
     "open_session",
     "reconstruct",
+    "summarize",
 ]

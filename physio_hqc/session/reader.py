@@ -377,7 +377,7 @@ class Stream:
     @property
     def samples(self) -> NDArray[np.float64]:
         """All samples in physical units, shape (N,) or (N, C)."""
-        return self._physical(0, self.n_samples)
+        return self.physical(0, self.n_samples)
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -442,8 +442,8 @@ class Stream:
         """
         start, stop = self.index_range(tmin, tmax)
         if self._times is not None:
-            return self.times[start:stop], self._physical(start, stop)
-        return self.timebase.times(start, stop), self._physical(start, stop)
+            return self.times[start:stop], self.physical(start, stop)
+        return self.timebase.times(start, stop), self.physical(start, stop)
 
     def filled(
         self, tmin: float | None = None, tmax: float | None = None
@@ -481,7 +481,8 @@ class Stream:
         full[where] = samples
         return full_times, full
 
-    def _physical(self, start: int, stop: int) -> NDArray[np.float64]:
+    def physical(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Read samples [start, stop) of the presented order, in physical units."""
         with _damage(self._path):
             raw = self._stored(start, stop)
         result: NDArray[np.float64] = raw.astype(np.float64) * self.scale + self.offset

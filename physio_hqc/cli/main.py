@@ -1,0 +1,82 @@
+"""``physio-hqc``: the commands put together, and errors as one line with exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+import physio_hqc
+from physio_hqc.cli import demo, devices, import_, inspect, process, simulate
+from physio_hqc.errors import PhysioError
+
+app = typer.Typer(
+    name="physio-hqc",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=(
+        "From recordings of ECG, blood pressure and EDA to cardiovascular reactivity.\n\n"
+        "Begin with **physio-hqc demo**. With your own data: **import** a vendor file, "
+        "**inspect** the session file, **process** it to tables and a report."
+    ),
+)
+app.command("demo")(demo.demo)
+app.command("import")(import_.import_)
+app.command("inspect")(inspect.inspect)
+app.command("process")(process.process)
+app.add_typer(simulate.app, name="simulate")
+app.add_typer(devices.app, name="devices")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"physio_hqc {physio_hqc.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 an error of the user's, 130 interrupted."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = app(
+            args=None if arguments is None else list(arguments),
+            prog_name="physio-hqc",
+            standalone_mode=False,
+        )
+    except PhysioError as error:
+        return _fail(str(error))
+    except TyperException as error:
+        return _fail(error.format_message())
+    except (KeyboardInterrupt, Abort):
+        typer.echo("interrupted; what was finished is whole", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; without this Python complains once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return 2

@@ -1,0 +1,92 @@
+"""``physio-hqc process``: sessions to tables and a report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from physio_hqc.cli._shared import console, escape, in_parallel
+from physio_hqc.errors import OutputError, PhysioError
+
+REPORT = "report.html"
+
+
+def process(
+    files: Annotated[list[Path], typer.Argument(help="Session files.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the results; each session gets a folder of its own.")
+    ] = Path("derivatives"),
+    config: Annotated[
+        str, typer.Option(help="Settings: a name or a YAML file. [default: default]")
+    ] = "",
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Sessions processed at a time. [default: all cores]")
+    ] = os.cpu_count() or 1,
+) -> None:
+    """Turn session files into features per window, reactivity and a report.
+
+    Leaves DIR/<session>/ with features.csv, beats.csv, pressure_beats.csv, scr.csv, quality.csv,
+    reactivity.csv, a data dictionary (.json) beside each, provenance.json and report.html.
+    A session whose input, settings and version have not changed is left as it is. One bad session
+    does not stop the others; it is named at the end and the exit code is 2.
+
+    For example:
+
+        physio-hqc process sample_recordings/*.h5 --out derivatives
+
+        physio-hqc process P01.h5 --config my_settings.yaml --no-report
+    """
+    _refuse_same_names(files)
+    calls = [(path, config or None, out, report) for path in files]
+    results = in_parallel(process_one, calls, jobs, "processing")
+    screen = console()
+    failures = [error for error in results if isinstance(error, PhysioError)]
+    for result in results:
+        if not isinstance(result, PhysioError):
+            folder, done = result
+            word = "written" if done else "up to date, nothing to do"
+            screen.print(f"{escape(folder)}: {word}", soft_wrap=True)
+    if failures:
+        for error in failures[:-1]:
+            typer.echo(f"error: {error}", err=True)
+        raise failures[-1]
+
+
+def process_one(path: Path, config: str | None, out: Path, report: bool) -> tuple[Path, bool]:
+    """Process one session and write its report; return its folder and whether anything was done.
+
+    Raises
+    ------
+    PhysioError
+        If the session cannot be processed or its results cannot be written.
+    """
+    from physio_hqc.pipeline import load_pipeline_config, process_session
+
+    settings = load_pipeline_config(config)
+    result = process_session(path, settings, out_dir=out)
+    folder = out / result.name
+    page = folder / REPORT
+    if not report or (result.up_to_date and page.exists()):
+        return folder, not result.up_to_date
+    if result.up_to_date:
+        result = process_session(path, settings)
+    from physio_hqc.report import write_session_report
+    from physio_hqc.session import open_session
+
+    with open_session(path) as session:
+        write_session_report(session, result, page)
+    return folder, True
+
+
+def _refuse_same_names(files: list[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in files:
+        if path.stem in seen:
+            raise OutputError(
+                f"{seen[path.stem]} and {path} would share the folder {path.stem!r}: rename one"
+            )
+        seen[path.stem] = path

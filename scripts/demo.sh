@@ -1,0 +1,6 @@
+#!/bin/sh
+# Set up and run the main job: a simulated support study from signals to reports.
+set -eu
+wanted="."
+. "$(dirname "$0")/environment.sh"
+exec .venv/bin/physio-hqc demo "$@"
