@@ -1,0 +1,193 @@
+"""Heart-rate variability in the frequency domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from physio_hqc.errors import SignalError
+from physio_hqc.features import _hrv_spectra as spectra
+from physio_hqc.features._hrv_gates import Gate, apply_gates, resolve_gates
+from physio_hqc.features._hrv_series import Series, lay_out, log, ratio
+from physio_hqc.features._windows import Reasons
+from physio_hqc.signals.beats import Beats
+
+COLUMNS = (
+    "HRV_VLF",
+    "HRV_LF",
+    "HRV_HF",
+    "HRV_TP",
+    "HRV_LFHF",
+    "HRV_LFn",
+    "HRV_HFn",
+    "HRV_LFnu",
+    "HRV_HFnu",
+    "HRV_LnHF",
+)
+METHODS = ("welch", "lomb", "ar")
+_MAX_BRIDGED_SHARE = 0.05
+_MAX_SKIPPED_SHARE = 0.20
+_MAX_LOMB_S = 3600.0
+
+
+def hrv_frequency(
+    beats: Beats | ArrayLike,
+    windows: ArrayLike | None = None,
+    *,
+    method: str = "welch",
+    segment_s: float = 256.0,
+    detrend: str = "linear",
+    max_rr_s: float = 3.0,
+    gates: Mapping[str, Sequence[float]] | None = None,
+    max_corrected: float = 0.20,
+) -> pd.DataFrame:
+    """Compute the power of beat intervals in the VLF, LF and HF band in every window.
+
+    Bands: VLF 0.0033 to 0.04, LF 0.04 to 0.15, HF 0.15 to 0.40 Hz; powers in ms². The interval
+    that a beat ends is placed at the beat. For ``"welch"`` and ``"ar"`` the whole series is
+    resampled once at 4 Hz by cubic splines, and every window takes the samples between the first
+    and the last beat inside it. The density is integrated between the exact band limits.
+
+    Speech moves breathing below 0.15 Hz: HF of a window in which the participant talks is no
+    measure of vagal activity unless respiration was recorded and shows otherwise.
+
+    Parameters
+    ----------
+    beats : Beats or array-like, shape (k,)
+        A corrected series, or plain beat times in s (taken as they are).
+    windows : array-like, shape (m, 2), optional
+        Onset and offset in s. Default: one window, first to last beat.
+    method : {"welch", "lomb", "ar"}
+        ``"welch"``: Hann segments, half overlapping. ``"lomb"``: Lomb-Scargle on the intervals
+        as they are, for windows up to an hour. ``"ar"``: autoregressive, Burg, order 16.
+    segment_s : float
+        Length of the Welch segments in s; a shorter window is one segment.
+    detrend : {"linear", "constant"}
+        What is taken off each Welch segment, or each window for the other methods.
+    max_rr_s : float
+        For plain beat times: a longer interval in s counts as a gap.
+    gates : mapping, optional
+        Column name to (recommended s, minimum s[, recommended n, minimum n]), over the defaults
+        in ``physio_hqc.features.hrv.GATES``.
+    max_corrected : float
+        Windows with a larger share of corrected beats give no values; above 0.05 they are
+        flagged.
+
+    Returns
+    -------
+    DataFrame, m rows
+        HRV_VLF, HRV_LF, HRV_HF, HRV_TP (their sum) in ms²; HRV_LFHF; HRV_LFn and HRV_HFn, the
+        share of HRV_TP (0 to 1); HRV_LFnu and HRV_HFnu, 100 LF / (LF + HF) and 100 HF / (LF +
+        HF); HRV_LnHF in ln ms². ``attrs["reasons"]`` says why a value is NaN or flagged. Gaps up
+        to 10 s and 5 % of a window are bridged by a straight line and flagged, larger ones give
+        NaN; Lomb-Scargle bridges nothing and is flagged up to 20 %.
+
+    Raises
+    ------
+    SignalError
+        If an argument has the wrong shape, or ``method`` or ``detrend`` is unknown.
+
+    References
+    ----------
+    Task Force (1996). Heart rate variability: standards of measurement. Circulation 93, 1043.
+    doi:10.1161/01.CIR.93.5.1043.
+    Welch P. D. (1967). The use of fast Fourier transform for the estimation of power spectra.
+    IEEE Trans Audio Electroacoustics 15, 70. doi:10.1109/TAU.1967.1161901.
+    Laguna P., Moody G. B., Mark R. G. (1998). Power spectral density of unevenly sampled data by
+    least-square analysis. IEEE Trans Biomed Eng 45, 698. doi:10.1109/10.678605.
+    Boardman A. et al. (2002). A study on the optimum order of autoregressive models for heart
+    rate variability. Physiological Measurement 23, 325. doi:10.1088/0967-3334/23/2/308.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from physio_hqc.features import hrv_frequency
+    >>> times = [0.0]
+    >>> while times[-1] < 300:
+    ...     times.append(times[-1] + 0.8 + 0.04 * np.sin(2 * np.pi * 0.1 * times[-1]))
+    >>> hrv_frequency(times)[["HRV_LF", "HRV_HF"]].round(-1)
+       HRV_LF  HRV_HF
+    0   800.0     0.0
+    """
+    series = lay_out(beats, windows, max_rr_s)
+    _check_options(method, segment_s, detrend)
+    return frequency_table(series, resolve_gates(gates), max_corrected, method, segment_s, detrend)
+
+
+def frequency_table(
+    series: Series,
+    gates: Mapping[str, Gate],
+    max_corrected: float,
+    method: str = "welch",
+    segment_s: float = 256.0,
+    detrend: str = "linear",
+) -> pd.DataFrame:
+    """Return the frequency-domain table of a laid-out series."""
+    _check_options(method, segment_s, detrend)
+    if method == "lomb":
+        short = series.usable_s <= _MAX_LOMB_S
+        powers = spectra.lomb_powers(series, short, detrend)
+        whole = np.ones(series.n.size, dtype=bool)
+    else:
+        tachogram = spectra.resample(series)
+        whole = tachogram.stop > tachogram.first
+        powers = (
+            spectra.welch_powers(tachogram, segment_s, detrend)
+            if method == "welch"
+            else spectra.burg_powers(tachogram, detrend)
+        )
+    reasons = Reasons(series.n.size)
+    apply_gates(reasons, COLUMNS, series, gates, max_corrected)
+    _judge_gaps(reasons, series, whole, bridged=method != "lomb")
+    if method == "lomb":
+        for column in COLUMNS:
+            reasons.withhold(column, ~short, "over an hour: use method 'welch'")
+    return reasons.frame(_indices(powers))
+
+
+def _check_options(method: str, segment_s: float, detrend: str) -> None:
+    """Refuse options that mean nothing."""
+    if method not in METHODS:
+        raise SignalError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
+    if detrend not in ("linear", "constant"):
+        raise SignalError(f"detrend {detrend!r} is unknown: use 'linear' or 'constant'")
+    if not segment_s >= 8:
+        raise SignalError(f"segment_s is {segment_s:g}: pass at least 8 s")
+
+
+def _judge_gaps(
+    reasons: Reasons, series: Series, whole: NDArray[np.bool_], *, bridged: bool
+) -> None:
+    """Withhold windows with large gaps, flag those with small ones."""
+    share = series.gap_share
+    limit = _MAX_BRIDGED_SHARE if bridged else _MAX_SKIPPED_SHARE
+    percent = [f"gaps take {100 * value:.1f} % of the window" for value in share]
+    refused = [f"{text}, at most {100 * limit:g} % allowed" for text in percent]
+    verb = "bridged" if bridged else "left out"
+    noted = [f"{text} and are {verb}" for text in percent]
+    for column in COLUMNS:
+        reasons.withhold(column, share > limit, refused)
+        if bridged:
+            reasons.withhold(column, ~whole, "a gap over 10 s is not bridged: try method 'lomb'")
+        reasons.flag(column, share > 0, noted)
+
+
+def _indices(powers: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return all columns from the powers (m, 3) of VLF, LF and HF."""
+    vlf, lf, hf = powers.T
+    total = vlf + lf + hf
+    return {
+        "HRV_VLF": vlf,
+        "HRV_LF": lf,
+        "HRV_HF": hf,
+        "HRV_TP": total,
+        "HRV_LFHF": ratio(lf, hf),
+        "HRV_LFn": ratio(lf, total),
+        "HRV_HFn": ratio(hf, total),
+        "HRV_LFnu": 100 * ratio(lf, lf + hf),
+        "HRV_HFnu": 100 * ratio(hf, lf + hf),
+        "HRV_LnHF": log(hf),
+    }

@@ -1,0 +1,284 @@
+"""Nonlinear heart-rate variability: Poincare plot, entropies, detrended fluctuations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from physio_hqc.features._hrv_gates import Gate, apply_gates, enough, resolve_gates
+from physio_hqc.features._hrv_series import TIE_MS, Batch, Series, batches, lay_out, log, ratio
+from physio_hqc.features._windows import Reasons
+from physio_hqc.signals.beats import Beats
+
+COLUMNS = (
+    "HRV_SD1",
+    "HRV_SD2",
+    "HRV_SD1SD2",
+    "HRV_S",
+    "HRV_SampEn",
+    "HRV_ApEn",
+    "HRV_DFA_alpha1",
+    "HRV_DFA_alpha2",
+)
+_ENTROPIES = ("HRV_SampEn", "HRV_ApEn")
+_DFA_BOXES = {"HRV_DFA_alpha1": range(4, 17), "HRV_DFA_alpha2": range(16, 65)}
+_TEMPLATE = 2
+_TOLERANCE_SD = 0.2
+_MAX_ENTROPY_INTERVALS = 10_000
+_MAX_GAP_SHARE = 0.05
+
+
+def hrv_nonlinear(
+    beats: Beats | ArrayLike,
+    windows: ArrayLike | None = None,
+    *,
+    max_rr_s: float = 3.0,
+    gates: Mapping[str, Sequence[float]] | None = None,
+    max_corrected: float = 0.20,
+) -> pd.DataFrame:
+    """Compute Poincare, entropy and fluctuation indices of beat intervals in every window.
+
+    HRV_SD1 and HRV_SD2 are standard deviations (n - 1) across and along the diagonal of each
+    interval against the next, so that HRV_SD1 is HRV_SDSD / sqrt(2); HRV_S is the area of that
+    ellipse. Entropies use templates of 2 intervals and a tolerance of 0.2 standard deviations
+    (n - 1) of the window, distance at most the tolerance; sample entropy counts no self-match.
+    DFA uses boxes of 4 to 16 (alpha1) and 16 to 64 intervals (alpha2), every size, without
+    overlap. Pairs and templates never reach across a gap; DFA joins what lies at either side of a
+    gap, is then flagged, and is withheld when gaps take over 5 % of the window.
+
+    Parameters
+    ----------
+    beats : Beats or array-like, shape (k,)
+        A corrected series, or plain beat times in s (taken as they are).
+    windows : array-like, shape (m, 2), optional
+        Onset and offset in s. Default: one window, first to last beat.
+    max_rr_s : float
+        For plain beat times: a longer interval in s counts as a gap.
+    gates : mapping, optional
+        Column name to (recommended s, minimum s[, recommended n, minimum n]), over the defaults
+        in ``physio_hqc.features.hrv.GATES``.
+    max_corrected : float
+        Windows with a larger share of corrected beats give no values; above 0.05 they are
+        flagged.
+
+    Returns
+    -------
+    DataFrame, m rows
+        HRV_SD1, HRV_SD2 (ms), HRV_S (ms²), HRV_SD1SD2, HRV_SampEn, HRV_ApEn, HRV_DFA_alpha1,
+        HRV_DFA_alpha2 (1). ``attrs["reasons"]`` says why a value is NaN or flagged.
+
+    Raises
+    ------
+    SignalError
+        If beat times are not ascending, windows are not (m, 2), or ``gates`` names no HRV column.
+
+    References
+    ----------
+    Brennan M. et al. (2001). Do existing measures of Poincare plot geometry reflect nonlinear
+    features of heart rate variability? IEEE Trans Biomed Eng 48, 1342. doi:10.1109/10.959330.
+    Richman J. S., Moorman J. R. (2000). Physiological time-series analysis using approximate
+    entropy and sample entropy. Am J Physiol 278, H2039. doi:10.1152/ajpheart.2000.278.6.H2039.
+    Pincus S. M. (1991). Approximate entropy as a measure of system complexity. PNAS 88, 2297.
+    doi:10.1073/pnas.88.6.2297.
+    Peng C.-K. et al. (1995). Quantification of scaling exponents and crossover phenomena in
+    nonstationary heartbeat time series. Chaos 5, 82. doi:10.1063/1.166141.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from physio_hqc.features import hrv_nonlinear, hrv_time
+    >>> times = np.cumsum(0.8 + 0.03 * np.random.default_rng(1).standard_normal(400))
+    >>> sd1 = hrv_nonlinear(times)["HRV_SD1"]
+    >>> bool(np.isclose(sd1, hrv_time(times)["HRV_SDSD"] / np.sqrt(2))[0])
+    True
+    """
+    series = lay_out(beats, windows, max_rr_s)
+    return nonlinear_table(series, resolve_gates(gates), max_corrected)
+
+
+def nonlinear_table(
+    series: Series, gates: Mapping[str, Gate], max_corrected: float
+) -> pd.DataFrame:
+    """Return the nonlinear table of a laid-out series."""
+    values = {column: np.full(series.n.size, np.nan) for column in COLUMNS}
+    fits = series.n <= _MAX_ENTROPY_INTERVALS
+    for batch in batches(series.first, series.stop):
+        rr = series.rr_ms[batch.at]
+        joined = series.joined[batch.at] & batch.inside
+        parts = _poincare(rr, batch.inside[:, 1:] & joined[:, 1:])
+        for column, part in parts.items():
+            values[column][batch.rows] = part
+        chosen = _subset(batch, fits & _any_enough(series, gates, _ENTROPIES))
+        if chosen.rows.size:
+            rr = series.rr_ms[chosen.at]
+            sample, approximate = entropies(
+                rr, chosen.inside, series.joined[chosen.at], _tolerance(rr, chosen.inside)
+            )
+            values["HRV_SampEn"][chosen.rows] = sample
+            values["HRV_ApEn"][chosen.rows] = approximate
+        for column, boxes in _DFA_BOXES.items():
+            chosen = _subset(batch, enough(series, gates[column]))
+            if chosen.rows.size:
+                values[column][chosen.rows] = dfa(series.rr_ms[chosen.at], chosen.inside, boxes)
+    return _judged(values, series, gates, max_corrected, fits)
+
+
+def _judged(
+    values: dict[str, NDArray[np.float64]],
+    series: Series,
+    gates: Mapping[str, Gate],
+    max_corrected: float,
+    fits: NDArray[np.bool_],
+) -> pd.DataFrame:
+    """Return the table of values with reasons and flags."""
+    reasons = Reasons(series.n.size)
+    apply_gates(reasons, COLUMNS, series, gates, max_corrected)
+    for column in _ENTROPIES:
+        reasons.withhold(column, ~fits, f"over {_MAX_ENTROPY_INTERVALS} intervals: take less")
+        reasons.withhold(column, np.isnan(values[column]), "no two stretches of intervals match")
+    percent = [f"gaps take {100 * value:.1f} % of the window" for value in series.gap_share]
+    refused = [f"{text}, at most {100 * _MAX_GAP_SHARE:g} % allowed" for text in percent]
+    for column in _DFA_BOXES:
+        reasons.withhold(column, series.gap_share > _MAX_GAP_SHARE, refused)
+        reasons.flag(column, series.gap_share > 0, [f"{text} and are closed" for text in percent])
+    return reasons.frame(values)
+
+
+def _any_enough(
+    series: Series, gates: Mapping[str, Gate], columns: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Tell which windows pass the least that any of the columns needs."""
+    passed: NDArray[np.bool_] = np.any([enough(series, gates[column]) for column in columns], 0)
+    return passed
+
+
+def _subset(batch: Batch, wanted: NDArray[np.bool_]) -> Batch:
+    """Return the rows of a batch whose windows are wanted."""
+    keep = wanted[batch.rows]
+    return Batch(batch.rows[keep], batch.at[keep], batch.inside[keep])
+
+
+def _poincare(rr: NDArray[np.float64], linked: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Indices of each interval against the next, for linked pairs of each row."""
+    across = _deviation(np.diff(rr, axis=1), linked) / np.sqrt(2)
+    along = _deviation(rr[:, 1:] + rr[:, :-1], linked) / np.sqrt(2)
+    return {
+        "HRV_SD1": across,
+        "HRV_SD2": along,
+        "HRV_SD1SD2": ratio(across, along),
+        "HRV_S": np.pi * across * along,
+    }
+
+
+def _deviation(x: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the standard deviation (n - 1) of the inside values of each row."""
+    n = inside.sum(axis=1).astype(float)
+    mean = ratio(np.where(inside, x, 0).sum(axis=1), n)
+    centered = np.where(inside, x - mean[:, None], 0)
+    return np.asarray(np.sqrt(ratio((centered**2).sum(axis=1), n - 1)))
+
+
+def _tolerance(rr: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the matching tolerance in ms of each row."""
+    return _TOLERANCE_SD * _deviation(rr, inside)
+
+
+def entropies(
+    rr: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    joined: NDArray[np.bool_],
+    tolerance: NDArray[np.float64],
+    template: int = _TEMPLATE,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return sample and approximate entropy of each row.
+
+    Parameters
+    ----------
+    rr : ndarray, shape (r, n)
+        Intervals in ms, one window a row.
+    inside, joined : ndarray of bool, shape (r, n)
+        Which places belong to the window; which intervals touch the one before.
+    tolerance : ndarray, shape (r,)
+        Largest distance in ms of a match.
+    template : int
+        Template length.
+
+    Returns
+    -------
+    tuple of ndarray, shape (r,)
+        NaN where nothing matches.
+    """
+    limit = tolerance[:, None] + TIE_MS
+    # A template starts where as many intervals as it has follow each other without a break.
+    unbroken = inside & joined
+    short, long = (_starts(inside, unbroken, length) for length in (template, template + 1))
+    matches_short = np.zeros(rr.shape, dtype=np.int32)
+    matches_long = np.zeros(rr.shape, dtype=np.int32)
+    pairs_short, pairs_long = np.zeros(rr.shape[0]), np.zeros(rr.shape[0])
+    for lag in range(1, rr.shape[1]):
+        near = np.abs(rr[:, lag:] - rr[:, :-lag]) <= limit
+        equal = near.copy()
+        for step in range(1, template):
+            equal[:, :-step] &= near[:, step:]
+        # Templates that would run over the end are no starts, so what is left there is masked.
+        equal &= short[:, lag:] & short[:, :-lag]
+        longer = equal & long[:, lag:] & long[:, :-lag]
+        pairs_short += np.count_nonzero(longer, axis=1)
+        longer[:, :-template] &= near[:, template:]
+        pairs_long += np.count_nonzero(longer, axis=1)
+        for counts, hit in ((matches_short, equal), (matches_long, longer)):
+            counts[:, lag:] += hit
+            counts[:, :-lag] += hit
+    sample = log(ratio(pairs_short, pairs_long))
+    approximate = _mean_log_share(matches_short, short) - _mean_log_share(matches_long, long)
+    return sample, approximate
+
+
+def _starts(
+    inside: NDArray[np.bool_], unbroken: NDArray[np.bool_], length: int
+) -> NDArray[np.bool_]:
+    """Tell where a template of ``length`` unbroken intervals starts."""
+    starts = inside.copy()
+    for step in range(1, length):
+        starts[:, :-step] &= unbroken[:, step:]
+        starts[:, -step:] = False
+    return starts
+
+
+def _mean_log_share(matches: NDArray[np.int32], starts: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean log share of templates that match each template, itself included."""
+    n = starts.sum(axis=1).astype(float)
+    logs = np.where(starts, np.log(matches + 1.0), 0).sum(axis=1)
+    return ratio(logs, n) - log(n)
+
+
+def dfa(
+    rr: NDArray[np.float64], inside: NDArray[np.bool_], boxes: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the scaling exponent of each row over the given box sizes; NaN where constant."""
+    n = inside.sum(axis=1)
+    mean = np.where(inside, rr, 0).sum(axis=1) / n
+    profile = np.cumsum(np.where(inside, rr - mean[:, None], 0), axis=1)
+    fluctuation = np.column_stack([fluctuations(profile, n, size) for size in boxes])
+    log_size = np.log(np.asarray(boxes, dtype=float))
+    log_size -= log_size.mean()
+    slope: NDArray[np.float64] = log(fluctuation) @ log_size / (log_size @ log_size)
+    return slope
+
+
+def fluctuations(
+    profile: NDArray[np.float64], n: NDArray[np.int64], size: int
+) -> NDArray[np.float64]:
+    """Return the root mean square of each row's profile about a line in each box of ``size``."""
+    n_boxes = profile.shape[1] // size
+    box = profile[:, : n_boxes * size].reshape(n.size, n_boxes, size)
+    line = np.arange(size) - (size - 1) / 2
+    centered = box - box.mean(axis=2, keepdims=True)
+    slope = centered @ line / (line @ line)
+    squares = np.einsum("rbs,rbs->rb", centered, centered) - slope**2 * (line @ line)
+    used = np.arange(n_boxes) < (n // size)[:, None]
+    total = np.where(used, np.maximum(squares, 0), 0).sum(axis=1)
+    return np.asarray(np.sqrt(ratio(total, (n // size * size).astype(float))))

@@ -1,0 +1,347 @@
+"""Baroreflex sensitivity per window, by the sequence method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from physio_hqc.errors import SignalError
+from physio_hqc.features._windows import Reasons, as_windows
+from physio_hqc.signals._checks import as_signal, true_runs
+from physio_hqc.signals.beats import Beats
+
+__all__ = ["baroreflex", "baroreflex_sequences", "pair_pressure_with_intervals"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def baroreflex(
+    beats: Beats | ArrayLike,
+    pressure_beats: pd.DataFrame,
+    windows: ArrayLike | None = None,
+    *,
+    lag: int = 0,
+    sbp_step_min: float = 1.0,
+    rr_step_min: float = 4.0,
+    n_beats_min: int = 3,
+    r_min: float = 0.85,
+    sequences_min: int = 3,
+) -> pd.DataFrame:
+    """Estimate spontaneous baroreflex sensitivity in each window by the sequence method.
+
+    Every RR interval is paired with the pressure beat whose systole falls in it
+    (`pair_pressure_with_intervals`): lag 0 relates SBP to the interval in which the systole
+    occurs, lag 1 to the one after. Sequences are found by `baroreflex_sequences` over the whole
+    series and belong to the windows that they lie in from their first to their last beat.
+    There is no consensus on the parameters, and estimators differ (Laude et al., 2004): report
+    them with the result.
+
+    Parameters
+    ----------
+    beats : Beats or array-like, shape (k,)
+        Beats of the ECG, or their times in s. Intervals that touch a corrected beat are not
+        used.
+    pressure_beats : DataFrame
+        As `physio_hqc.signals.detect_pressure_beats` returns them, on the same clock; beats
+        that are not valid interrupt sequences.
+    windows : array-like, shape (m, 2), optional
+        Onset and offset in s, half-open; default the whole series.
+    lag : int
+        Beats by which the RR interval follows SBP, 0 to 2 usual.
+    sbp_step_min, rr_step_min : float
+        Smallest change from beat to beat, in mmHg and ms.
+    n_beats_min : int
+        Fewest beats of a sequence.
+    r_min : float
+        Correlation that a sequence must exceed.
+    sequences_min : int
+        Fewest sequences for an estimate.
+
+    Returns
+    -------
+    DataFrame
+        One row per window: ``BRS_Sequence``, ``BRS_Up``, ``BRS_Down`` (ms/mmHg, mean slope of
+        all, rising and falling sequences), ``BRS_N_Sequences``, ``BRS_BEI`` (share of SBP ramps
+        that the interval follows, 0 to 1).
+
+    Raises
+    ------
+    SignalError
+        If an argument makes no sense.
+
+    References
+    ----------
+    Bertinieri G et al. (1985). A new approach to analysis of the arterial baroreflex.
+    J Hypertens 3 (Suppl 3):S79-S81.
+    Di Rienzo M et al. (2001). Baroreflex effectiveness index. Am J Physiol 280:R744-R751.
+    doi:10.1152/ajpregu.2001.280.3.R744
+    Laude D et al. (2004). Comparison of various techniques used to estimate spontaneous
+    baroreflex sensitivity. Am J Physiol 286:R226-R231. doi:10.1152/ajpregu.00709.2002
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> sbp = 120 + 6 * np.sin(np.arange(60) * 2 * np.pi / 10)
+    >>> times = np.concatenate(([0.0], np.cumsum(0.8 + 0.012 * (sbp - 120))))
+    >>> pressure = pd.DataFrame({"systole_s": times[:-1] + 0.3, "SBP": sbp, "valid": True})
+    >>> table = baroreflex(times, pressure)
+    >>> table[["BRS_Sequence", "BRS_BEI"]].round(3).values.tolist()
+    [[12.0, 1.0]]
+    """
+    _check_parameters(lag, n_beats_min)
+    times, sbp, rr = pair_pressure_with_intervals(beats, pressure_beats)
+    bounds = as_windows(windows, _span(times))
+    sequences = baroreflex_sequences(
+        sbp,
+        rr,
+        lag=lag,
+        sbp_step_min=sbp_step_min,
+        rr_step_min=rr_step_min,
+        n_beats_min=n_beats_min,
+        r_min=r_min,
+    )
+    ramps = _ramps(sbp, sbp_step_min, n_beats_min)
+    # Interval j runs from times[j] to times[j + 1].
+    begins = times[sequences["start"].to_numpy(dtype=np.int64)]
+    ends = times[sequences["stop"].to_numpy(dtype=np.int64) + lag]
+    slopes = sequences["slope"].to_numpy(dtype=np.float64)
+    rising = sequences["direction"].to_numpy() == "up"
+    reasons = Reasons(len(bounds))
+    columns: dict[str, FloatArray] = {}
+    both = np.ones(slopes.size, dtype=bool)
+    pairs = _pairs_in(times, np.isfinite(sbp) & np.isfinite(rr), bounds)
+    for name, use, word in (
+        ("BRS_Sequence", both, ""),
+        ("BRS_Up", rising, "rising "),
+        ("BRS_Down", ~rising, "falling "),
+    ):
+        mean, n = _mean_inside(begins[use], ends[use], slopes[use], bounds)
+        columns[name] = mean
+        texts = [
+            f"{k} {word}sequences in {pair} beats with pressure, needs {sequences_min}"
+            for k, pair in zip(n.tolist(), pairs.tolist(), strict=True)
+        ]
+        reasons.withhold(name, n < sequences_min, texts)
+    _, n = _mean_inside(begins, ends, slopes, bounds)
+    columns["BRS_N_Sequences"] = n.astype(np.float64)
+    columns["BRS_BEI"] = _effectiveness(times, sequences, ramps, bounds)
+    reasons.withhold("BRS_BEI", np.isnan(columns["BRS_BEI"]), "no SBP ramp")
+    return reasons.frame(columns)
+
+
+def baroreflex_sequences(
+    sbp: ArrayLike,
+    rr_ms: ArrayLike,
+    *,
+    lag: int = 0,
+    sbp_step_min: float = 1.0,
+    rr_step_min: float = 4.0,
+    n_beats_min: int = 3,
+    r_min: float = 0.85,
+) -> pd.DataFrame:
+    """Find the stretches in which SBP and the RR interval rise or fall together beat by beat.
+
+    Parameters
+    ----------
+    sbp : array-like, shape (n,)
+        Systolic pressure of consecutive beats in mmHg; NaN interrupts.
+    rr_ms : array-like, shape (n,)
+        RR interval paired with each at lag 0, in ms; NaN interrupts.
+    lag : int
+        ``sbp[i]`` is related to ``rr_ms[i + lag]``.
+    sbp_step_min, rr_step_min : float
+        Smallest change from beat to beat, in mmHg and ms.
+    n_beats_min : int
+        Fewest beats of a sequence.
+    r_min : float
+        Correlation that a sequence must exceed.
+
+    Returns
+    -------
+    DataFrame
+        One row per sequence: ``start``, ``stop`` (index of its first SBP and one past its
+        last), ``direction`` ("up" or "down"), ``slope`` (ms/mmHg, least squares of RR on SBP)
+        and ``r``.
+
+    Raises
+    ------
+    SignalError
+        If the arrays differ in length or a parameter makes no sense.
+
+    Examples
+    --------
+    >>> found = baroreflex_sequences([120, 119, 121, 123, 126], [800, 802, 801, 812, 828])
+    >>> found[["start", "stop", "direction"]].values.tolist(), found["slope"].round(4).tolist()
+    ([[2, 5, 'up']], [5.3947])
+    """
+    pressure, interval = as_signal(sbp, "sbp"), as_signal(rr_ms, "rr_ms")
+    if pressure.size != interval.size:
+        raise SignalError(
+            f"sbp has {pressure.size} values and rr_ms {interval.size}: pass one pair per beat"
+        )
+    _check_parameters(lag, n_beats_min)
+    size = max(pressure.size - lag, 0)
+    pressure, interval = pressure[:size], interval[lag:]
+    sbp_step, rr_step = np.diff(pressure), np.diff(interval)
+    tables = []
+    for direction, sign in (("up", 1.0), ("down", -1.0)):
+        together = (sign * sbp_step >= sbp_step_min) & (sign * rr_step >= rr_step_min)
+        runs = true_runs(together, n_beats_min - 1) + np.array([0, 1])
+        slope, r = _regressions(pressure, interval, runs)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "start": runs[:, 0],
+                    "stop": runs[:, 1],
+                    "direction": np.full(len(runs), direction, dtype=object),
+                    "slope": slope,
+                    "r": r,
+                }
+            )
+        )
+    found = pd.concat(tables, ignore_index=True)
+    return found[found["r"] > r_min].sort_values("start", ignore_index=True)
+
+
+def pair_pressure_with_intervals(
+    beats: Beats | ArrayLike, pressure_beats: pd.DataFrame
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Pair each RR interval with the pressure beat whose systole falls in it.
+
+    An interval without a valid systole has NaN as SBP; of several systoles the first counts. An
+    interval that touches a corrected beat or a gap is NaN.
+
+    Parameters
+    ----------
+    beats : Beats or array-like, shape (k,)
+        Beats of the ECG, or their times in s.
+    pressure_beats : DataFrame
+        With the columns ``systole_s``, ``SBP``, ``valid``.
+
+    Returns
+    -------
+    times_s : ndarray, shape (k,)
+        Times of the beats; interval j runs from ``times_s[j]`` to ``times_s[j + 1]``.
+    sbp, rr_ms : ndarray, shape (k - 1,)
+        In mmHg and ms.
+
+    Raises
+    ------
+    SignalError
+        If an argument makes no sense.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> pressure = pd.DataFrame({"systole_s": [0.3, 2.0], "SBP": [120.0, 124.0], "valid": True})
+    >>> pair_pressure_with_intervals([0.0, 0.8, 1.7, 2.5], pressure)[1].tolist()
+    [120.0, nan, 124.0]
+    """
+    missing = [n for n in ("systole_s", "SBP", "valid") if n not in pressure_beats]
+    if missing:
+        raise SignalError(
+            f"pressure_beats lacks {missing}: pass what detect_pressure_beats returns"
+        )
+    times, rr = _intervals_of(beats)
+    valid = pressure_beats["valid"].to_numpy(dtype=bool)
+    systole = pressure_beats["systole_s"].to_numpy(dtype=np.float64)[valid]
+    pressure = pressure_beats["SBP"].to_numpy(dtype=np.float64)[valid]
+    sbp = np.full(rr.size, np.nan)
+    slot = np.searchsorted(times, systole, side="right") - 1
+    inside = (slot >= 0) & (slot < rr.size)
+    slots, first = np.unique(slot[inside], return_index=True)
+    sbp[slots] = pressure[inside][first]
+    return times, sbp, rr
+
+
+def _check_parameters(lag: int, n_beats_min: int) -> None:
+    """Raise `SignalError` for a negative lag or sequences too short to have a slope."""
+    if lag < 0:
+        raise SignalError(f"lag is {lag}: use 0 or more beats")
+    if n_beats_min < 3:
+        raise SignalError(f"n_beats_min is {n_beats_min}: a sequence needs 3 beats or more")
+
+
+def _intervals_of(beats: Beats | ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return beat times (k,) in s and the intervals between them (k - 1,) in ms."""
+    if not isinstance(beats, Beats):
+        times = as_signal(beats, "beats")
+        if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise SignalError("beats must be finite, strictly ascending times in s")
+        return times, np.diff(times) * 1000
+    rr = beats.rr_s[1:] * 1000
+    measured = beats.kind == "normal"
+    return beats.times_s, np.where(measured[1:] & measured[:-1], rr, np.nan)
+
+
+def _span(times: FloatArray) -> tuple[float, float]:
+    """Return the window that holds every beat; (0, 0) when there are none."""
+    if times.size == 0:
+        return 0.0, 0.0
+    return float(times[0]), float(np.nextafter(times[-1], np.inf))
+
+
+def _regressions(x: FloatArray, y: FloatArray, runs: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return slope of y on x and correlation within each run of at least two samples."""
+    if len(runs) == 0:
+        return np.empty(0), np.empty(0)
+    lengths = runs[:, 1] - runs[:, 0]
+    firsts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+    run = np.repeat(np.arange(len(runs)), lengths)
+    at = np.arange(lengths.sum()) - firsts[run] + runs[run, 0]
+    dx = x[at] - (np.add.reduceat(x[at], firsts) / lengths)[run]
+    dy = y[at] - (np.add.reduceat(y[at], firsts) / lengths)[run]
+    sxx, syy, sxy = (np.add.reduceat(p, firsts) for p in (dx * dx, dy * dy, dx * dy))
+    return sxy / sxx, sxy / np.sqrt(sxx * syy)
+
+
+def _ramps(sbp: FloatArray, step_min: float, n_beats_min: int) -> IntArray:
+    """Return (q, 2) first and one past last beat of every SBP ramp, ascending."""
+    step = np.diff(sbp)
+    both = [true_runs(sign * step >= step_min, n_beats_min - 1) for sign in (1, -1)]
+    runs = np.concatenate(both) + np.array([0, 1])
+    ordered: IntArray = runs[np.argsort(runs[:, 0], kind="stable")]
+    return ordered
+
+
+def _inside(begins: FloatArray, ends: FloatArray, bounds: FloatArray) -> IntArray:
+    """Return (m, 2) first and one past last of the ascending stretches that lie in each window."""
+    first = np.searchsorted(begins, bounds[:, 0], side="left")
+    last = np.searchsorted(ends, bounds[:, 1], side="left")
+    return np.column_stack((first, np.maximum(last, first)))
+
+
+def _mean_inside(
+    begins: FloatArray, ends: FloatArray, values: FloatArray, bounds: FloatArray
+) -> tuple[FloatArray, IntArray]:
+    """Return mean and number of the values whose stretch lies in each window."""
+    edges = _inside(begins, ends, bounds)
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    n: IntArray = edges[:, 1] - edges[:, 0]
+    mean = np.full(len(bounds), np.nan)
+    np.divide(total[edges[:, 1]] - total[edges[:, 0]], n, out=mean, where=n > 0)
+    return mean, n
+
+
+def _effectiveness(
+    times: FloatArray, sequences: pd.DataFrame, ramps: IntArray, bounds: FloatArray
+) -> FloatArray:
+    """Return per window the share of SBP ramps that hold a sequence; NaN without ramps."""
+    starts = sequences["start"].to_numpy(dtype=np.int64)
+    # A sequence belongs to the ramp that holds its first step.
+    owner = np.searchsorted(ramps[:, 0], starts, side="right") - 1
+    answered = np.zeros(len(ramps))
+    answered[owner] = 1.0
+    share, _ = _mean_inside(times[ramps[:, 0]], times[ramps[:, 1]], answered, bounds)
+    return share
+
+
+def _pairs_in(times: FloatArray, paired: BoolArray, bounds: FloatArray) -> IntArray:
+    """Return how many paired intervals begin in each window."""
+    edges = np.searchsorted(times[:-1][paired] if times.size else times, bounds, side="left")
+    counts: IntArray = (edges[:, 1] - edges[:, 0]).astype(np.int64)
+    return counts

@@ -1,0 +1,307 @@
+"""Blood pressure per window: from beats of continuous pressure, and from cuff readings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from physio_hqc.errors import SignalError
+from physio_hqc.features._windows import Reasons, as_windows
+from physio_hqc.signals._checks import as_signal
+
+__all__ = ["blood_pressure", "cuff_pressure"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+_BEAT_COLUMNS = ("foot_s", "systole_s", "SBP", "DBP", "MAP", "PP", "valid")
+
+
+def blood_pressure(
+    pressure_beats: pd.DataFrame,
+    windows: ArrayLike | None = None,
+    *,
+    heart_rate: ArrayLike | None = None,
+    mean_beats_min: int = 5,
+    sd_beats_min: int = 10,
+    invalid_share_max: float = 0.2,
+) -> pd.DataFrame:
+    """Summarize the valid beats of continuous pressure in each window.
+
+    A beat belongs to the window that its systole falls in. Beats marked not valid are never
+    averaged; where they are more than ``invalid_share_max`` of all, the values carry a caution.
+
+    Parameters
+    ----------
+    pressure_beats : DataFrame
+        As `physio_hqc.signals.detect_pressure_beats` returns them, times on the clock of
+        ``windows``.
+    windows : array-like, shape (m, 2), optional
+        Onset and offset in s, half-open; default from the first to the last beat.
+    heart_rate : array-like, shape (m,), optional
+        Heart rate of each window in 1/min; adds ``BP_RPP_Mean``, mean SBP times heart rate.
+    mean_beats_min, sd_beats_min : int
+        Fewest valid beats for means and for standard deviations.
+    invalid_share_max : float
+        Share of invalid beats (0 to 1) above which values carry a caution.
+
+    Returns
+    -------
+    DataFrame
+        One row per window: ``BP_SBP_Mean``, ``BP_DBP_Mean``, ``BP_MAP_Mean``, ``BP_PP_Mean``,
+        ``BP_SBP_SD``, ``BP_DBP_SD`` (n - 1), all in mmHg, ``BP_N`` and, with ``heart_rate``,
+        ``BP_RPP_Mean``. ``attrs["reasons"]`` says why a value is NaN.
+
+    Raises
+    ------
+    SignalError
+        If an argument makes no sense.
+
+    References
+    ----------
+    Shapiro D et al. (1996). Blood pressure publication guidelines. Psychophysiology 33:1-12.
+    doi:10.1111/j.1469-8986.1996.tb02103.x
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> time = np.arange(20.0)
+    >>> beats = pd.DataFrame({"foot_s": time, "systole_s": time + 0.2, "SBP": 120 + time % 2,
+    ...                       "DBP": 80.0, "MAP": 93.0, "PP": 40 + time % 2, "valid": True})
+    >>> blood_pressure(beats, [[0, 20]])[["BP_SBP_Mean", "BP_MAP_Mean", "BP_N"]].values.tolist()
+    [[120.5, 93.0, 20.0]]
+    """
+    _require(pressure_beats, _BEAT_COLUMNS, "pressure_beats")
+    beats = pressure_beats.sort_values("systole_s", kind="stable")
+    times = beats["systole_s"].to_numpy(dtype=np.float64)
+    valid = beats["valid"].to_numpy(dtype=bool)
+    bounds = as_windows(windows, _span(beats["foot_s"].to_numpy(dtype=np.float64), times))
+    reasons = Reasons(len(bounds))
+    columns: dict[str, FloatArray] = {}
+    counts, n_all = _counts(times[valid], bounds), _counts(times, bounds)
+    for name in ("SBP", "DBP", "MAP", "PP"):
+        values = beats[name].to_numpy(dtype=np.float64)
+        use = valid & np.isfinite(values)
+        mean, sd, n = _moments(times[use], values[use], bounds)
+        columns[f"BP_{name}_Mean"] = mean
+        _gate(reasons, f"BP_{name}_Mean", n, n_all, mean_beats_min)
+        if name in ("SBP", "DBP"):
+            columns[f"BP_{name}_SD"] = sd
+            _gate(reasons, f"BP_{name}_SD", n, n_all, sd_beats_min)
+    if heart_rate is not None:
+        columns["BP_RPP_Mean"] = columns["BP_SBP_Mean"] * _per_window(heart_rate, bounds)
+        _gate(reasons, "BP_RPP_Mean", counts, n_all, mean_beats_min)
+        reasons.withhold("BP_RPP_Mean", np.isnan(columns["BP_RPP_Mean"]), "no heart rate")
+    share = np.divide(n_all - counts, n_all, out=np.zeros(len(bounds)), where=n_all > 0)
+    caution = [
+        f"{bad} of {total} beats not valid"
+        for bad, total in zip((n_all - counts).tolist(), n_all.tolist(), strict=True)
+    ]
+    for name in columns:
+        reasons.flag(name, share > invalid_share_max, caution)
+    columns["BP_N"] = counts.astype(np.float64)
+    return reasons.frame(columns)
+
+
+def cuff_pressure(
+    readings: pd.DataFrame,
+    windows: ArrayLike | None = None,
+    *,
+    sbp_limits: tuple[float, float] = (60.0, 260.0),
+    dbp_limits: tuple[float, float] = (30.0, 160.0),
+    pp_min: float = 15.0,
+    readings_recommended: int = 2,
+) -> pd.DataFrame:
+    """Summarize the valid cuff readings in each window.
+
+    A reading is valid when SBP and DBP are numbers within their limits (both included), SBP is
+    above DBP and pulse pressure reaches ``pp_min``. What is left out is counted and named in
+    the reasons. MAP is taken as the monitor sent it; where it is absent (NaN, 0 or no such
+    column) it is computed as (SBP + 2 DBP) / 3, and ``CUFF_MAP_Computed_N`` counts how often.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        Columns ``time_s``, ``SBP``, ``DBP`` (mmHg) and, if there, ``MAP`` (mmHg) and ``HR``
+        (1/min); NaN where missing.
+    windows : array-like, shape (m, 2), optional
+        Onset and offset in s, half-open; default from the first to the last reading.
+    sbp_limits, dbp_limits : tuple of float
+        Smallest and largest plausible SBP and DBP in mmHg.
+    pp_min : float
+        Smallest plausible pulse pressure in mmHg.
+    readings_recommended : int
+        Below this many valid readings the values carry a caution.
+
+    Returns
+    -------
+    DataFrame
+        One row per window: ``CUFF_SBP_Mean``, ``CUFF_DBP_Mean``, ``CUFF_MAP_Mean``,
+        ``CUFF_PP_Mean`` (mmHg), ``CUFF_HR_Mean`` (1/min), ``CUFF_RPP_Mean`` (mmHg/min, mean of
+        SBP times HR of each reading), ``CUFF_N``, ``CUFF_MAP_Computed_N``.
+
+    Raises
+    ------
+    SignalError
+        If an argument makes no sense.
+
+    References
+    ----------
+    Shapiro D et al. (1996). Blood pressure publication guidelines. Psychophysiology 33:1-12.
+    doi:10.1111/j.1469-8986.1996.tb02103.x
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> readings = pd.DataFrame({"time_s": [10, 70, 130], "SBP": [118, 122, 300],
+    ...                          "DBP": [76, 80, 80], "HR": [70, 74, 71]})
+    >>> cuff = cuff_pressure(readings, [[0, 180]])
+    >>> cuff[["CUFF_SBP_Mean", "CUFF_MAP_Mean", "CUFF_N"]].values.tolist()
+    [[120.0, 92.0, 2.0]]
+    >>> cuff.attrs["reasons"]["CUFF_SBP_Mean"]
+    ['flag: 1 of 3 readings left out: SBP outside 60-260 mmHg (1)']
+    """
+    _require(readings, ("time_s", "SBP", "DBP"), "readings")
+    table = readings.sort_values("time_s", kind="stable")
+    times = as_signal(table["time_s"], "time_s")
+    sbp, dbp = as_signal(table["SBP"], "SBP"), as_signal(table["DBP"], "DBP")
+    sent, heart_rate = (_optional(table, name) for name in ("MAP", "HR"))
+    bounds = as_windows(windows, _span(times, times))
+    faults = _reading_faults(sbp, dbp, sbp_limits, dbp_limits, pp_min)
+    valid = ~np.logical_or.reduce(list(faults.values())) & np.isfinite(times)
+    absent = ~(sent > 0)
+    series = {
+        "CUFF_SBP_Mean": sbp,
+        "CUFF_DBP_Mean": dbp,
+        "CUFF_MAP_Mean": np.where(absent, (sbp + 2 * dbp) / 3, sent),
+        "CUFF_PP_Mean": sbp - dbp,
+        "CUFF_HR_Mean": np.where(heart_rate > 0, heart_rate, np.nan),
+        "CUFF_RPP_Mean": np.where(heart_rate > 0, sbp * heart_rate, np.nan),
+    }
+    reasons = Reasons(len(bounds))
+    left_out = _left_out(times, faults, bounds)
+    columns: dict[str, FloatArray] = {}
+    for name, values in series.items():
+        use = valid & np.isfinite(values)
+        columns[name], _, n = _moments(times[use], values[use], bounds)
+        lacking = "no valid reading" if name not in _NEEDS_HR else "no valid reading with HR"
+        reasons.withhold(name, n == 0, [f"{lacking}; {text}".rstrip("; ") for text in left_out])
+        reasons.flag(name, np.array([bool(text) for text in left_out], dtype=bool), left_out)
+        few = [f"{k} reading, {readings_recommended} recommended" for k in n.tolist()]
+        reasons.flag(name, n < readings_recommended, few)
+    columns["CUFF_N"] = _counts(times[valid], bounds).astype(np.float64)
+    columns["CUFF_MAP_Computed_N"] = _counts(times[valid & absent], bounds).astype(np.float64)
+    return reasons.frame(columns)
+
+
+_NEEDS_HR = ("CUFF_HR_Mean", "CUFF_RPP_Mean")
+
+
+def _require(table: pd.DataFrame, names: tuple[str, ...], argument: str) -> None:
+    """Raise `SignalError` unless ``table`` is a DataFrame with the columns ``names``."""
+    if not isinstance(table, pd.DataFrame):
+        raise SignalError(f"{argument} is a {type(table).__name__}: pass a DataFrame")
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise SignalError(f"{argument} lacks the columns {missing}; it needs {list(names)}")
+
+
+def _optional(table: pd.DataFrame, name: str) -> FloatArray:
+    """Return a column as floats, all NaN when the table does not have it."""
+    if name not in table.columns:
+        return np.full(len(table), np.nan)
+    return as_signal(table[name], name)
+
+
+def _span(start: FloatArray, stop: FloatArray) -> tuple[float, float]:
+    """Return the window that holds all of ascending times; (0, 0) when there are none."""
+    if start.size == 0 or not np.isfinite(start).any():
+        return 0.0, 0.0
+    return float(np.nanmin(start)), float(np.nextafter(np.nanmax(stop), np.inf))
+
+
+def _per_window(values: ArrayLike, bounds: FloatArray) -> FloatArray:
+    """Return one value per window; raise `SignalError` when the number differs."""
+    array = as_signal(np.atleast_1d(np.asarray(values)), "heart_rate")
+    if array.size != len(bounds):
+        raise SignalError(
+            f"heart_rate has {array.size} values for {len(bounds)} windows: pass one per window"
+        )
+    return array
+
+
+def _counts(times: FloatArray, bounds: FloatArray) -> IntArray:
+    """Return how many of ascending ``times`` lie in each half-open window."""
+    edges = np.searchsorted(times, bounds, side="left")
+    counts: IntArray = (edges[:, 1] - edges[:, 0]).astype(np.int64)
+    return counts
+
+
+def _moments(
+    times: FloatArray, values: FloatArray, bounds: FloatArray
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Return mean, standard deviation (n - 1) and number of the values in each window."""
+    edges = np.searchsorted(times, bounds, side="left")
+    counts: IntArray = (edges[:, 1] - edges[:, 0]).astype(np.int64)
+    # Sums of centered values, so that little is lost in their difference.
+    center = values.mean() if values.size else 0.0
+    sums = np.concatenate(([0.0], np.cumsum(values - center)))
+    squares = np.concatenate(([0.0], np.cumsum((values - center) ** 2)))
+    total = sums[edges[:, 1]] - sums[edges[:, 0]]
+    square = squares[edges[:, 1]] - squares[edges[:, 0]]
+    nothing = np.full(len(bounds), np.nan)
+    mean = np.divide(total, counts, out=nothing.copy(), where=counts > 0)
+    spread = np.maximum(square - total * np.where(counts > 0, mean, 0.0), 0.0)
+    variance = np.divide(spread, counts - 1, out=nothing, where=counts > 1)
+    return mean + center, np.sqrt(variance), counts
+
+
+def _gate(reasons: Reasons, column: str, n: IntArray, n_all: IntArray, least: int) -> None:
+    """Withhold a column where fewer than ``least`` beats are valid."""
+    texts = [
+        f"{good} valid beats of {total}, needs {least}"
+        for good, total in zip(n.tolist(), n_all.tolist(), strict=True)
+    ]
+    reasons.withhold(column, n < least, texts)
+
+
+def _reading_faults(
+    sbp: FloatArray,
+    dbp: FloatArray,
+    sbp_limits: tuple[float, float],
+    dbp_limits: tuple[float, float],
+    pp_min: float,
+) -> dict[str, BoolArray]:
+    """Return per rule which readings break it; a reading is named under its first fault only."""
+    rules: dict[str, BoolArray] = {
+        "SBP or DBP missing": np.isnan(sbp) | np.isnan(dbp),
+        f"SBP outside {sbp_limits[0]:g}-{sbp_limits[1]:g} mmHg": ~(
+            (sbp >= sbp_limits[0]) & (sbp <= sbp_limits[1])
+        ),
+        f"DBP outside {dbp_limits[0]:g}-{dbp_limits[1]:g} mmHg": ~(
+            (dbp >= dbp_limits[0]) & (dbp <= dbp_limits[1])
+        ),
+        "SBP not above DBP": ~(sbp > dbp),
+        f"pulse pressure under {pp_min:g} mmHg": ~(sbp - dbp >= pp_min),
+    }
+    known = np.zeros(sbp.size, dtype=bool)
+    for name, mask in rules.items():
+        rules[name] = mask & ~known
+        known |= mask
+    return rules
+
+
+def _left_out(times: FloatArray, faults: dict[str, BoolArray], bounds: FloatArray) -> list[str]:
+    """Return one text per window that names the readings left out; empty when none."""
+    n_all = _counts(times, bounds)
+    counts = {name: _counts(times[mask], bounds) for name, mask in faults.items()}
+    texts = []
+    for row, total in enumerate(n_all.tolist()):
+        found = {name: int(count[row]) for name, count in counts.items() if count[row]}
+        listed = ", ".join(f"{name} ({count})" for name, count in found.items())
+        bad = sum(found.values())
+        texts.append(f"{bad} of {total} readings left out: {listed}" if found else "")
+    return texts

@@ -1,0 +1,212 @@
+"""Electrodermal features per window: skin conductance level and responses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from physio_hqc.errors import SignalError
+from physio_hqc.features._windows import Reasons, as_windows
+from physio_hqc.signals._checks import as_signal, as_times, check_sfreq
+from physio_hqc.signals.eda import detect_scrs
+
+__all__ = ["eda"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+_SCR_COLUMNS = ("peak_s", "amplitude", "rise_time_s", "half_recovery_s")
+
+
+def eda(
+    tonic: ArrayLike,
+    phasic: ArrayLike,
+    sfreq: float,
+    windows: ArrayLike | None = None,
+    *,
+    scrs: pd.DataFrame | None = None,
+    times_s: ArrayLike | None = None,
+    level_s_min: float = 5.0,
+    rate_s_min: float = 30.0,
+    rate_s_recommended: float = 60.0,
+) -> pd.DataFrame:
+    """Summarize skin conductance level and responses in each window.
+
+    A response belongs to the window that its peak falls in. Rates are per minute of usable
+    (not missing) signal. A window without a response has a count of 0 and an amplitude sum of
+    0; mean amplitude, rise and recovery are then NaN, "no SCR": the mean amplitude is taken
+    over the responses that are there, never over zeros.
+
+    Parameters
+    ----------
+    tonic, phasic : array-like, shape (n,)
+        As `physio_hqc.signals.decompose_eda` returns them, in µS; NaN where missing.
+    sfreq : float
+        Sampling rate in Hz.
+    windows : array-like, shape (m, 2), optional
+        Onset and offset in s, half-open; default the whole signal.
+    scrs : DataFrame, optional
+        As `physio_hqc.signals.detect_scrs` returns them, times on the clock of ``windows``;
+        default: found in ``phasic``.
+    times_s : array-like, shape (n,), optional
+        Time of each sample in s, default sample / sfreq.
+    level_s_min : float
+        Fewest seconds of usable signal for any value.
+    rate_s_min, rate_s_recommended : float
+        Seconds of usable signal below which the response rate is withheld, or carries a
+        caution.
+
+    Returns
+    -------
+    DataFrame
+        One row per window: ``EDA_Tonic_Mean``, ``EDA_Tonic_SD``, ``EDA_Phasic_SD`` (µS, n - 1),
+        ``EDA_Tonic_Slope`` (µS/min, least squares), ``SCR_Peaks_N``, ``SCR_Rate`` (1/min),
+        ``SCR_Peaks_Amplitude_Mean``, ``SCR_Peaks_Amplitude_Sum`` (µS), ``SCR_RiseTime_Mean``,
+        ``SCR_RecoveryTime_Mean`` (s).
+
+    Raises
+    ------
+    SignalError
+        If an argument makes no sense.
+
+    References
+    ----------
+    Boucsein W et al. (2012). Publication recommendations for electrodermal measurements.
+    Psychophysiology 49:1017-1034. doi:10.1111/j.1469-8986.2012.01384.x
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> time = np.arange(0, 120, 0.25)
+    >>> table = eda(5 + time / 60, np.zeros(480), 4)
+    >>> table[["EDA_Tonic_Slope", "SCR_Peaks_N", "SCR_Rate"]].round(6).values.tolist()
+    [[1.0, 0.0, 0.0]]
+    >>> table.attrs["reasons"]["SCR_Peaks_Amplitude_Mean"]
+    ['no SCR']
+    """
+    rate = check_sfreq(sfreq)
+    level, fast = as_signal(tonic, "tonic"), as_signal(phasic, "phasic")
+    if level.size != fast.size:
+        raise SignalError(f"tonic has {level.size} samples and phasic {fast.size}: pass a pair")
+    times = as_times(times_s, level.size, rate)
+    span = (float(times[0]), float(times[-1]) + 1 / rate) if times.size else (0.0, 0.0)
+    bounds = as_windows(windows, span)
+    found = _scrs_on_clock(detect_scrs(fast, rate), times, rate) if scrs is None else scrs
+    _check_scrs(found)
+    edges = np.searchsorted(times, bounds, side="left")
+    usable = _window_sums(np.isfinite(level + fast).astype(np.float64), edges) / rate
+    columns = _level_columns(level, fast, times, edges)
+    columns |= _response_columns(found, bounds, usable)
+    return _with_reasons(columns, usable, level_s_min, rate_s_min, rate_s_recommended)
+
+
+def _scrs_on_clock(scrs: pd.DataFrame, times: FloatArray, rate: float) -> pd.DataFrame:
+    """Move response times from sample / sfreq to the clock of ``times``."""
+    if times.size == 0:
+        return scrs
+    index = np.arange(times.size) / rate
+    return scrs.assign(peak_s=np.interp(scrs["peak_s"], index, times))
+
+
+def _check_scrs(scrs: pd.DataFrame) -> None:
+    """Raise `SignalError` unless ``scrs`` has the columns that are summarized."""
+    missing = [name for name in _SCR_COLUMNS if name not in scrs.columns]
+    if missing:
+        raise SignalError(f"scrs lacks the columns {missing}: pass what detect_scrs returns")
+
+
+def _window_sums(values: FloatArray, edges: IntArray) -> FloatArray:
+    """Return the sum of ``values`` between each pair of edges."""
+    # Each window is summed by itself: differences of one long running sum would lose digits.
+    padded = np.append(values, 0.0)
+    sums: FloatArray = np.add.reduceat(padded, edges.ravel())[::2] if edges.size else np.empty(0)
+    return np.where(edges[:, 1] > edges[:, 0], sums, 0.0)
+
+
+def _mean_sd(values: FloatArray, edges: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation (n - 1) of the finite values in each window."""
+    finite = np.isfinite(values)
+    center = float(values[finite].mean()) if finite.any() else 0.0
+    away = np.where(finite, values - center, 0.0)
+    n = _window_sums(finite.astype(np.float64), edges)
+    mean = _divide(_window_sums(away, edges), n)
+    spread = _window_sums(away**2, edges) - n * np.nan_to_num(mean) ** 2
+    return mean + center, np.sqrt(_divide(np.maximum(spread, 0.0), n - 1))
+
+
+def _divide(top: FloatArray, bottom: FloatArray) -> FloatArray:
+    """Divide where the divisor is above 0; NaN elsewhere."""
+    out: FloatArray = np.divide(top, bottom, out=np.full(top.size, np.nan), where=bottom > 0)
+    return out
+
+
+def _level_columns(
+    tonic: FloatArray, phasic: FloatArray, times: FloatArray, edges: IntArray
+) -> dict[str, FloatArray]:
+    """Return what describes the level: mean, SD, slope of tonic, and SD of phasic."""
+    mean, sd = _mean_sd(tonic, edges)
+    _, phasic_sd = _mean_sd(phasic, edges)
+    finite = np.isfinite(tonic)
+    center = float(tonic[finite].mean()) if finite.any() else 0.0
+    y = np.where(finite, tonic - center, 0.0)
+    x = np.where(finite, times - (times.mean() if times.size else 0.0), 0.0)
+    n = _window_sums(finite.astype(np.float64), edges)
+    sx, sy = _window_sums(x, edges), _window_sums(y, edges)
+    sxx = _window_sums(x * x, edges) - sx * np.nan_to_num(_divide(sx, n))
+    sxy = _window_sums(x * y, edges) - sx * np.nan_to_num(_divide(sy, n))
+    return {
+        "EDA_Tonic_Mean": mean,
+        "EDA_Tonic_SD": sd,
+        "EDA_Tonic_Slope": 60 * _divide(sxy, np.where(n > 1, sxx, 0.0)),
+        "EDA_Phasic_SD": phasic_sd,
+    }
+
+
+def _response_columns(
+    scrs: pd.DataFrame, bounds: FloatArray, usable_s: FloatArray
+) -> dict[str, FloatArray]:
+    """Return what describes the responses: number, rate, amplitude, rise and recovery."""
+    ordered = scrs.sort_values("peak_s", kind="stable")
+    edges = np.searchsorted(ordered["peak_s"].to_numpy(dtype=np.float64), bounds, side="left")
+    count = (edges[:, 1] - edges[:, 0]).astype(np.float64)
+    amplitude = ordered["amplitude"].to_numpy(dtype=np.float64)
+    rise, recovery = (
+        _mean_sd(ordered[name].to_numpy(dtype=np.float64), edges)[0]
+        for name in ("rise_time_s", "half_recovery_s")
+    )
+    return {
+        "SCR_Peaks_N": count,
+        "SCR_Rate": _divide(60 * count, usable_s),
+        "SCR_Peaks_Amplitude_Mean": _mean_sd(amplitude, edges)[0],
+        "SCR_Peaks_Amplitude_Sum": _window_sums(amplitude, edges),
+        "SCR_RiseTime_Mean": rise,
+        "SCR_RecoveryTime_Mean": recovery,
+    }
+
+
+def _with_reasons(
+    columns: dict[str, FloatArray],
+    usable_s: FloatArray,
+    level_s_min: float,
+    rate_s_min: float,
+    rate_s_recommended: float,
+) -> pd.DataFrame:
+    """Withhold what has too little signal behind it and say why values are missing."""
+    reasons = Reasons(usable_s.size)
+    count = columns["SCR_Peaks_N"]
+    for name in columns:
+        least = max(rate_s_min, level_s_min) if name == "SCR_Rate" else level_s_min
+        texts = [f"{seconds:.1f} s of signal, needs {least:g}" for seconds in usable_s.tolist()]
+        reasons.withhold(name, usable_s < least, texts)
+    few = [f"{s:.0f} s of signal, {rate_s_recommended:g} recommended" for s in usable_s.tolist()]
+    reasons.flag("SCR_Rate", usable_s < rate_s_recommended, few)
+    for name, lacking in (
+        ("SCR_Peaks_Amplitude_Mean", "no SCR"),
+        ("SCR_RiseTime_Mean", "no SCR with a trough and peak of its own"),
+        ("SCR_RecoveryTime_Mean", "no SCR that recovers by half before the next"),
+    ):
+        reasons.withhold(name, count == 0, "no SCR")
+        reasons.withhold(name, np.isnan(columns[name]), lacking)
+    return reasons.frame(columns)

@@ -1,0 +1,352 @@
+"""One session from its file to its tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from physio_hqc.errors import ConfigError, SignalError
+from physio_hqc.pipeline import parts
+from physio_hqc.pipeline.config import PipelineConfig, load_pipeline_config
+from physio_hqc.pipeline.parts import Part
+from physio_hqc.pipeline.provenance import (
+    fingerprint,
+    input_hash,
+    session_facts,
+    settings_of,
+    software,
+    stream_facts,
+    window_facts,
+)
+from physio_hqc.pipeline.result import SessionResult
+from physio_hqc.pipeline.schema import conform, empty_table
+from physio_hqc.pipeline.session_windows import baseline_windows, protocol_of, windows_of
+from physio_hqc.pipeline.store import load_result, stored_provenance, write_results
+from physio_hqc.pipeline.streams import choose_streams
+from physio_hqc.pipeline.tidy import Wide, tidy_features
+from physio_hqc.protocol import Protocol, load_protocol
+from physio_hqc.reactivity import reactivity_scores
+from physio_hqc.session import Session, Stream, open_session
+
+FloatArray = NDArray[np.float64]
+Progress = Callable[[str], None]
+# Settings whose value the feature functions fix: the bands of the Task Force (1996) and the flag.
+_FIXED = (("hrv", "vlf_hz"), ("hrv", "lf_hz"), ("hrv", "hf_hz"), ("correction", "flag_above"))
+Config = PipelineConfig | str | Path | None
+
+
+def process_session(
+    path: str | os.PathLike[str],
+    config: Config = None,
+    *,
+    out_dir: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> SessionResult:
+    """Process one session: beats, components, features per window, quality and reactivity.
+
+    A session is processed with what it has; tables of streams that it lacks have no rows.
+
+    Parameters
+    ----------
+    path : path-like
+        A session file.
+    config : PipelineConfig, str, Path or None
+        Settings, or the name or file of settings; the shipped ``default`` if None.
+    out_dir : path-like, optional
+        Folder of the results of all sessions, such as ``derivatives``; this session's tables,
+        their data dictionaries and provenance.json go into ``out_dir/<session>``, whole or not
+        at all. Without it nothing is written. If that folder already holds the results of the
+        same input, configuration and version, they are read back and nothing is computed.
+    progress : callable, optional
+        Called with the name of each stage when it begins.
+
+    Returns
+    -------
+    SessionResult
+
+    Raises
+    ------
+    SessionFileError
+        If the file is missing, damaged, or is a vendor file that must be imported first.
+    ConfigError
+        If the settings or the session's protocol are wrong.
+    OutputError
+        If the results cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc import process_session
+    >>> from physio_hqc.simulate import simulate_session
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> session = simulate_session(folder / "p01.h5", seed=1, time_scale=0.05, streams=["cuff"])
+    >>> result = process_session(session.path, out_dir=folder / "derivatives")
+    >>> result.out_dir.name, result.up_to_date, len(result.tables["beats"])
+    ('p01', False, 0)
+    >>> process_session(session.path, out_dir=folder / "derivatives").up_to_date
+    True
+    """
+    source = Path(path)
+    run = _Run.prepare(config, progress)
+    run.begin("reading")
+    with open_session(source) as session:
+        sha256 = input_hash(source)
+        folder = None if out_dir is None else Path(out_dir) / session.name
+        if folder is not None and run.is_current(folder, sha256):
+            return replace(load_result(folder), path=source)
+        return _process(session, run, sha256, folder)
+
+
+def is_up_to_date(
+    path: str | os.PathLike[str], config: Config, out_dir: str | os.PathLike[str]
+) -> bool:
+    """Tell whether ``out_dir/<session>`` holds the results of this input, config and version.
+
+    Costs one pass over the bytes of the session file and of the tables.
+
+    Parameters
+    ----------
+    path : path-like
+        A session file.
+    config : PipelineConfig, str, Path or None
+        As for :func:`process_session`.
+    out_dir : path-like
+        Folder of the results of all sessions.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    SessionFileError
+        If the session file cannot be read.
+    ConfigError
+        If the settings are wrong.
+    """
+    source = Path(path)
+    run = _Run.prepare(config, None)
+    return run.is_current(Path(out_dir) / source.stem, input_hash(source))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Settings of one run, what is reported while it goes on, and what it noticed."""
+
+    config: PipelineConfig
+    fallback: Protocol | None
+    settings: dict[str, Any]
+    progress: Progress | None
+    notices: list[str]
+
+    @classmethod
+    def prepare(cls, config: Config, progress: Progress | None) -> _Run:
+        """Resolve the settings."""
+        settings = config if isinstance(config, PipelineConfig) else load_pipeline_config(config)
+        _refuse_without_effect(settings)
+        fallback = load_protocol(settings.protocol) if settings.protocol else None
+        return cls(settings, fallback, settings_of(settings, fallback), progress, [])
+
+    def begin(self, stage: str) -> None:
+        """Say that a stage begins."""
+        if self.progress is not None:
+            self.progress(stage)
+
+    def is_current(self, folder: Path, sha256: str) -> bool:
+        """Whether the folder holds whole results of this input and these settings."""
+        stored = stored_provenance(folder)
+        return stored is not None and stored.get("fingerprint") == fingerprint(
+            sha256, self.settings
+        )
+
+
+def _refuse_without_effect(config: PipelineConfig) -> None:
+    """Refuse a setting that the features would ignore, rather than ignore it silently."""
+    given, known = config.model_dump(), PipelineConfig().model_dump()
+    for group, key in _FIXED:
+        if given[group][key] != known[group][key]:
+            raise ConfigError(
+                f"{group}.{key}: only {known[group][key]} can be computed, not {given[group][key]}"
+            )
+
+
+def _process(session: Session, run: _Run, sha256: str, folder: Path | None) -> SessionResult:
+    """Compute everything and, with a folder, write it."""
+    if not session.closed:
+        run.notices.append(
+            "the file was never closed: what was recorded until it broke off is processed"
+        )
+    protocol = protocol_of(session, run.fallback)
+    windows = windows_of(session, protocol, run.config, run.notices)
+    found = _found(session, run, windows, protocol)
+    run.begin("features")
+    tables = _tables(session, run, windows, protocol, found)
+    provenance = _provenance(session, run, sha256, protocol, windows, found)
+    if folder is not None:
+        run.begin("writing")
+        provenance = write_results(folder, tables, provenance)
+    traces = {"eda": found["eda"].trace} if "eda" in found else {}
+    return SessionResult(
+        name=session.name,
+        path=session.path,
+        out_dir=folder,
+        up_to_date=False,
+        tables=tables,
+        windows=tables["windows"],
+        provenance=provenance,
+        traces={name: trace for name, trace in traces.items() if trace is not None},
+    )
+
+
+def _found(
+    session: Session, run: _Run, windows: pd.DataFrame, protocol: Protocol | None
+) -> dict[str, Part]:
+    """Process every stream that is there into the parts heart, bp, cuff and eda."""
+    found: dict[str, Part] = {}
+    streams = choose_streams(session, run.notices)
+    if not streams:
+        held = ", ".join(session.streams) or "none"
+        run.notices.append(f"nothing to process: no ECG, RR, pressure or EDA (streams: {held})")
+    for modality, stream in streams.items():
+        name = "heart" if modality in ("ecg", "rr") else modality
+        run.begin(f"{name} ({stream.name})")
+        try:
+            found[name] = _part(modality, stream, run, windows, protocol, found.get("heart"))
+        except SignalError as error:
+            run.notices.append(f"stream '{stream.name}' is left out: {error}")
+    return found
+
+
+def _part(
+    modality: str,
+    stream: Stream,
+    run: _Run,
+    windows: pd.DataFrame,
+    protocol: Protocol | None,
+    heart: Part | None,
+) -> Part:
+    """Process one stream as its modality asks."""
+    given = (stream, _bounds(windows), run.config, run.notices)
+    if modality == "ecg":
+        return parts.heart_from_ecg(*given)
+    if modality == "rr":
+        return parts.heart_from_intervals(*given)
+    if modality == "bp":
+        return parts.pressure_from_waveform(*given, heart=heart)
+    if modality == "cuff":
+        return parts.pressure_from_cuff(*given, discard_first_in=_discarding(windows, protocol))
+    return parts.skin_from_eda(*given)
+
+
+def _discarding(windows: pd.DataFrame, protocol: Protocol | None) -> FloatArray:
+    """Baseline phases, onset and offset (k, 2), whose first cuff reading does not count."""
+    if protocol is None or not protocol.baseline.discard_first_cuff:
+        return np.empty((0, 2))
+    is_rest = (windows["kind"] == "phase") & (windows["phase"] == protocol.baseline.phase)
+    return _bounds(windows[is_rest])
+
+
+def _bounds(windows: pd.DataFrame) -> FloatArray:
+    """Onset and offset of every window, (m, 2), in s."""
+    onset = windows["onset"].to_numpy(dtype=np.float64)
+    return np.column_stack([onset, onset + windows["duration"].to_numpy(dtype=np.float64)])
+
+
+def _tables(
+    session: Session,
+    run: _Run,
+    windows: pd.DataFrame,
+    protocol: Protocol | None,
+    found: dict[str, Part],
+) -> dict[str, pd.DataFrame]:
+    """Return every table of the results, without rows where the session lacks the stream."""
+    who = {
+        "session": session.name,
+        "participant": session.participant_id,
+        "condition": session.condition,
+    }
+    wides = [Wide(part.features, *_judgement(part)) for part in found.values()]
+    if run.config.pressure.baroreflex and {"heart", "bp"} <= found.keys():
+        wides.append(_baroreflex(found["heart"], found["bp"], windows, run.config))
+    tidy = tidy_features(wides, windows, run.config.quality, who)
+    tables = {"windows": windows, "features": tidy, "quality": _quality(found, windows)}
+    tables["reactivity"] = _reactivity(tidy, windows, protocol, run)
+    for name, part in (("beats", "heart"), ("pressure_beats", "bp"), ("scr", "eda")):
+        tables[name] = found[part].table if part in found else empty_table(name)
+    return {name: conform(table, name) for name, table in tables.items()}
+
+
+def _judgement(part: Part) -> tuple[FloatArray, FloatArray]:
+    """Quality and usable share of a part per window."""
+    quality = part.quality["quality"].to_numpy(dtype=np.float64)
+    return quality, part.quality["usable_share"].to_numpy(dtype=np.float64)
+
+
+def _baroreflex(heart: Part, pressure: Part, windows: pd.DataFrame, config: PipelineConfig) -> Wide:
+    """Baroreflex sensitivity; it is as good as the worse of its two streams."""
+    wide = parts.baroreflex_from(heart, pressure, _bounds(windows), config)
+    worse = (
+        np.minimum(of_heart, of_pressure)
+        for of_heart, of_pressure in zip(_judgement(heart), _judgement(pressure), strict=True)
+    )
+    return Wide(wide, *worse)
+
+
+def _quality(found: dict[str, Part], windows: pd.DataFrame) -> pd.DataFrame:
+    """Quality of every stream in every window, one below the other."""
+    place = windows[["window", "kind", "onset", "duration"]]
+    rows = [
+        pd.concat([place, part.quality.reset_index(drop=True)], axis=1).assign(stream=part.stream)
+        for part in found.values()
+    ]
+    return pd.concat(rows, ignore_index=True) if rows else empty_table("quality")
+
+
+def _reactivity(
+    tidy: pd.DataFrame, windows: pd.DataFrame, protocol: Protocol | None, run: _Run
+) -> pd.DataFrame:
+    """Reactivity of the windows of the kinds asked for."""
+    names = baseline_windows(windows, protocol, run.config, run.notices)
+    if not names or tidy.empty:
+        return empty_table("reactivity")
+    settings = run.config
+    wanted = tidy["kind"].isin(settings.reactivity.kinds) | tidy["window"].isin(names)
+    readings = protocol.baseline.min_cuff_readings if protocol else None
+    return reactivity_scores(
+        tidy[wanted],
+        baseline=names,
+        quality_min=settings.quality.min_quality,
+        min_readings=readings or settings.pressure.cuff_min_readings,
+    )
+
+
+def _provenance(
+    session: Session,
+    run: _Run,
+    sha256: str,
+    protocol: Protocol | None,
+    windows: pd.DataFrame,
+    found: dict[str, Part],
+) -> dict[str, Any]:
+    """Everything that the numbers came from, as plain data that is the same on every run."""
+    used = {part.stream for part in found.values()}
+    return {
+        **run.settings,
+        "fingerprint": fingerprint(sha256, run.settings),
+        **software(),
+        "input": session_facts(session, sha256),
+        "protocol": None if protocol is None else protocol.model_dump(mode="json"),
+        "windows": window_facts(windows),
+        "streams": {
+            name: stream_facts(stream, name in used) for name, stream in session.streams.items()
+        },
+        "stages": {name: part.facts for name, part in found.items()},
+        "notices": run.notices,
+    }

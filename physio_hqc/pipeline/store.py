@@ -1,0 +1,290 @@
+"""The folder of results of one session: written whole or not at all, and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from physio_hqc.errors import OutputError
+from physio_hqc.pipeline.result import TABLES, SessionResult
+from physio_hqc.pipeline.schema import COLUMNS, conform, data_dictionary
+
+PROVENANCE = "provenance.json"
+REPORT = "report.html"
+_OURS = {PROVENANCE, REPORT, *(f"{name}{end}" for name in TABLES for end in (".csv", ".json"))}
+_FLOAT_FORMAT = "%.10g"
+_MAX_JSON_BYTES = 50_000_000
+
+
+def write_results(
+    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write tables, data dictionaries and provenance as one folder that replaces the old one.
+
+    Everything is written into a hidden sibling, which then takes the folder's name. Whoever
+    interrupts this finds the old folder or the new one. Files of other names in the old folder
+    are carried over; a report in it is not, because it tells of other numbers.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the session's results; made, with its parents, where it does not exist.
+    tables : mapping of str to DataFrame
+        One per name of `TABLES`.
+    provenance : mapping
+        What the numbers came from, as plain data.
+
+    Returns
+    -------
+    dict
+        The provenance as written: with name, number of rows and checksum of every table.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or holds something that is no result.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            return _replace(folder, tables, provenance)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: results cannot be written ({error.strerror or error}); "
+            "choose a folder that you may write to"
+        ) from error
+
+
+def load_result(folder: str | os.PathLike[str]) -> SessionResult:
+    """Read back what processing a session left.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of one session's results, such as ``derivatives/p01``.
+
+    Returns
+    -------
+    SessionResult
+        With `up_to_date` True, tables as they were written, and no traces.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing, incomplete, or was changed since it was written.
+
+    Examples
+    --------
+    >>> load_result("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    physio_hqc.errors.OutputError: no/such/folder holds no results: process the session first
+    """
+    path = Path(folder)
+    provenance = _read_provenance(path)
+    if provenance is None:
+        raise OutputError(f"{path} holds no results: process the session first")
+    tables = {name: _read_table(path, name, provenance) for name in TABLES}
+    return SessionResult(
+        name=path.name,
+        path=Path(str(provenance.get("input", {}).get("file", ""))),
+        out_dir=path,
+        up_to_date=True,
+        tables=tables,
+        windows=tables["windows"],
+        provenance=provenance,
+    )
+
+
+def stored_provenance(folder: Path) -> dict[str, Any] | None:
+    """Provenance of results that are whole and unchanged, or None."""
+    restore(folder)
+    provenance = _read_provenance(folder)
+    if provenance is None:
+        return None
+    try:
+        whole = all(
+            _checksum(folder / f"{name}.csv") == _recorded(provenance, name) for name in TABLES
+        )
+        whole &= all((folder / f"{name}.json").is_file() for name in TABLES)
+    except OSError:
+        return None
+    return provenance if whole else None
+
+
+def restore(folder: Path) -> None:
+    """Give the old results their name back if a run was killed between the two renames."""
+    old = _sibling(folder, "old")
+    if old.is_dir() and not folder.exists():
+        try:
+            with _locked(folder):
+                if old.is_dir() and not folder.exists():
+                    old.rename(folder)
+        except OSError:
+            return
+
+
+def _replace(
+    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the new folder beside the old one and exchange them; the lock is held."""
+    new, old = _sibling(folder, "new"), _sibling(folder, "old")
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    others = _foreign(folder)
+    try:
+        new.mkdir()
+        written = _write_files(new, tables, provenance)
+        for other in others:
+            _copy(other, new / other.name)
+        _exchange(folder, new, old)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    return written
+
+
+def _exchange(folder: Path, new: Path, old: Path) -> None:
+    """Let `new` take the name of `folder`; on any interruption `folder` is back as it was."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    try:
+        folder.rename(old)
+        new.rename(folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
+
+
+def _foreign(folder: Path) -> list[Path]:
+    """List what else lies in the results folder; refuse a folder that never held results."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file: results need a folder of that name")
+    entries = sorted(folder.iterdir())
+    if entries and not (folder / PROVENANCE).is_file():
+        raise OutputError(
+            f"{folder} holds files but no results: choose another output folder, or empty it"
+        )
+    return [entry for entry in entries if entry.name not in _OURS]
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _write_files(
+    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write all files of a results folder; provenance last."""
+    listing = {}
+    for name in TABLES:
+        table = conform(tables[name], name)
+        path = folder / f"{name}.csv"
+        table.to_csv(
+            path, index=False, float_format=_FLOAT_FORMAT, lineterminator="\n", encoding="utf-8"
+        )
+        _write_json(folder / f"{name}.json", data_dictionary(name))
+        listing[path.name] = {"rows": len(table), "sha256": _checksum(path)}
+    written = {**provenance, "tables": listing}
+    _write_json(folder / PROVENANCE, written)
+    return written
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read_provenance(folder: Path) -> dict[str, Any] | None:
+    """Content of provenance.json, or None where there is none that can be read."""
+    path = folder / PROVENANCE
+    try:
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _recorded(provenance: Mapping[str, Any], name: str) -> Any:
+    """Checksum of a table as provenance has it."""
+    listing = provenance.get("tables")
+    entry = listing.get(f"{name}.csv") if isinstance(listing, dict) else None
+    return entry.get("sha256") if isinstance(entry, dict) else None
+
+
+def _read_table(folder: Path, name: str, provenance: Mapping[str, Any]) -> pd.DataFrame:
+    """Read one table with the types it was written with."""
+    path = folder / f"{name}.csv"
+    try:
+        if _checksum(path) != _recorded(provenance, name):
+            raise OutputError(f"{path} was changed after it was written: process the session again")
+        table = pd.read_csv(
+            path,
+            dtype={column.name: str for column in COLUMNS[name] if column.dtype == "text"},
+            na_values={column.name: [""] for column in COLUMNS[name] if column.dtype == "number"},
+            keep_default_na=False,
+            float_precision="round_trip",
+            encoding="utf-8",
+        )
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}; process the session again") from error
+    return conform(table, name)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sibling(folder: Path, end: str) -> Path:
+    return folder.with_name(f".{folder.name}.{end}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time write a session's results, where the system has file locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path = _sibling(folder, "lock")
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Whoever held the lock before has deleted the file: then this is the lock of no name.
+        if _is_same(handle, path):
+            break
+        os.close(handle)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _is_same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False

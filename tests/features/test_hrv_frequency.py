@@ -1,0 +1,216 @@
+import warnings
+
+import numpy as np
+import pytest
+from scipy import interpolate, signal
+
+from physio_hqc.errors import SignalError
+from physio_hqc.features import hrv_frequency
+from physio_hqc.features._hrv_frequency import COLUMNS
+from physio_hqc.features._hrv_spectra import BANDS_HZ, _periodogram, band_weights
+
+OPEN = dict.fromkeys(COLUMNS, (0, 0, 0, 0))
+
+
+def example_d():
+    times = [0.0]
+    for _ in range(375):
+        t = times[-1]
+        rr = 800 + 40 * np.sin(2 * np.pi * 0.1 * t) + 20 * np.sin(2 * np.pi * 0.25 * t)
+        times.append(t + rr / 1000)
+    return np.array(times)
+
+
+def lifelike(n, seed=0):
+    rng = np.random.default_rng(seed)
+    slow, fast = (np.cumsum(rng.standard_normal(n)) * step for step in (0.06, 0.08))
+    times = [0.0]
+    for a, b, noise in zip(slow, fast, rng.standard_normal(n), strict=True):
+        t = times[-1]
+        rr = 0.85 + 0.04 * np.sin(0.63 * t + a) + 0.02 * np.sin(1.57 * t + b) + 0.004 * noise
+        times.append(t + rr)
+    return np.array(times)
+
+
+def slow_welch(times, window, segment_s=256.0, detrend="linear"):
+    """One window at a time: spline over the whole series, SciPy's Welch, fine integration."""
+    rr, at = 1000 * np.diff(times), times[1:]
+    spline = interpolate.CubicSpline(at, rr)
+    grid = at[0] + np.arange(int((at[-1] - at[0]) * 4) + 1) / 4
+    inside = at[(times[:-1] >= window[0]) & (at <= window[1])]
+    grid = grid[(grid >= inside[0]) & (grid <= inside[-1])]
+    frequency, density = signal.welch(
+        spline(grid), 4, "hann", nperseg=min(grid.size, int(segment_s * 4)), detrend=detrend
+    )
+    powers = []
+    for low, high in BANDS_HZ:
+        fine = np.linspace(low, high, 20001)
+        powers.append(np.trapezoid(np.interp(fine, frequency, density), fine))
+    return powers
+
+
+def test_example_c_even_grid():
+    t = np.arange(1200) / 4
+    x = 40 * np.sin(2 * np.pi * 0.1 * t) + 20 * np.sin(2 * np.pi * 0.25 * t)
+    taper = signal.get_window("hann", 1200)
+    powers = (_periodogram(x[None], taper) @ band_weights(np.fft.rfftfreq(1200, 0.25)))[0]
+    assert powers[1] == pytest.approx(800, abs=0.05)
+    assert powers[2] == pytest.approx(200, abs=0.05)
+
+
+def test_example_d_welch():
+    row = hrv_frequency(example_d()).iloc[0]
+    assert row["HRV_LF"] == pytest.approx(799.7, abs=0.1)
+    assert row["HRV_HF"] == pytest.approx(198.1, abs=0.1)
+    assert row["HRV_LFHF"] == pytest.approx(799.7 / 198.1, rel=1e-3)
+    assert row["HRV_LFnu"] == pytest.approx(80.15, abs=0.05)
+    assert row["HRV_HFnu"] == pytest.approx(100 - row["HRV_LFnu"])
+    assert row["HRV_LnHF"] == pytest.approx(np.log(198.1), abs=1e-3)
+
+
+def test_example_d_lomb():
+    row = hrv_frequency(example_d(), method="lomb").iloc[0]
+    assert row["HRV_LF"] == pytest.approx(793.3, rel=0.01)
+    assert row["HRV_HF"] == pytest.approx(200.7, rel=0.01)
+
+
+@pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+def test_all_methods_agree_on_a_lifelike_series(method):
+    times = lifelike(800)
+    rr = 1000 * np.diff(times)
+    row = hrv_frequency(times, method=method, gates=OPEN).iloc[0]
+    assert row["HRV_TP"] == pytest.approx(rr.var(), rel=0.1)
+    welch = hrv_frequency(times, gates=OPEN).iloc[0]
+    assert row["HRV_LF"] == pytest.approx(welch["HRV_LF"], rel=0.1)
+    assert row["HRV_HF"] == pytest.approx(welch["HRV_HF"], rel=0.1)
+
+
+@pytest.mark.parametrize("detrend", ["linear", "constant"])
+@pytest.mark.parametrize("length", [60, 120, 300, 560])
+def test_many_windows_equal_the_slow_reference(length, detrend):
+    times = lifelike(1500)
+    onset = np.arange(0, times[-1] - length, 97.3)
+    windows = np.column_stack([onset, onset + length])
+    table = hrv_frequency(times, windows, gates=OPEN, detrend=detrend)
+    expected = np.array([slow_welch(times, window, detrend=detrend) for window in windows])
+    got = table[["HRV_VLF", "HRV_LF", "HRV_HF"]].to_numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_welch_is_within_1_percent_of_neurokit_at_like_settings():
+    times = np.round(lifelike(420, seed=2), 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import neurokit2
+
+        theirs = neurokit2.hrv_frequency(
+            np.round(times * 1000).astype(int), 1000, normalize=False, interpolation_rate=100
+        ).iloc[0]
+    # NeuroKit2 takes half the record as segment, and one sample more than there is.
+    half = (times[-1] - times[1]) / 2
+    ours = hrv_frequency(times, segment_s=half - 0.13, detrend="constant").iloc[0]
+    assert ours["HRV_LF"] == pytest.approx(theirs["HRV_LF"], rel=0.01)
+    assert ours["HRV_HF"] == pytest.approx(theirs["HRV_HF"], rel=0.03)
+
+
+@pytest.mark.parametrize("detrend", ["linear", "constant"])
+def test_lomb_equals_scipy(detrend):
+    times = lifelike(500, seed=4)
+    window = (50.0, 250.0)
+    table = hrv_frequency(times, [window], method="lomb", detrend=detrend, gates=OPEN)
+    inside = (times[:-1] >= window[0]) & (times[1:] <= window[1])
+    at, rr = times[1:][inside], 1000 * np.diff(times)[inside]
+    rr = rr - (np.polyval(np.polyfit(at, rr, 1), at) if detrend == "linear" else rr.mean())
+    frequency = np.arange(0.0005, 0.41, 0.0001)
+    density = signal.lombscargle(at, rr, 2 * np.pi * frequency) * 2
+    density *= 1000 * np.diff(times)[inside].sum() / 1000 / at.size
+    for column, (low, high) in zip(("HRV_LF", "HRV_HF"), BANDS_HZ[1:], strict=True):
+        band = (frequency >= low) & (frequency < high)
+        expected = np.trapezoid(density[band], frequency[band])
+        assert table[column][0] == pytest.approx(expected, rel=0.01)
+
+
+def test_burg_equals_the_levinson_solution_of_a_known_process():
+    rng = np.random.default_rng(0)
+    x = signal.lfilter([1], [1, -1.2, 0.6], rng.standard_normal(20000))
+    from physio_hqc.features._hrv_spectra import _burg
+
+    model, error = _burg(x[None])
+    np.testing.assert_allclose(model[0, :3], [1, -1.2, 0.6], atol=0.03)
+    assert error[0] == pytest.approx(1, abs=0.05)
+
+
+def test_band_weights_integrate_a_straight_density_exactly():
+    frequency = np.fft.rfftfreq(240, 0.25)
+    powers = np.vstack([np.ones_like(frequency), frequency]) @ band_weights(frequency)
+    for (low, high), flat, ramp in zip(BANDS_HZ, *powers, strict=True):
+        assert flat == pytest.approx(high - low)
+        assert ramp == pytest.approx((high**2 - low**2) / 2, rel=1e-3)
+
+
+def test_small_gaps_are_bridged_and_flagged_large_ones_withheld():
+    times = lifelike(800)
+    small = times[(times < 100) | (times > 104)]
+    large = times[(times < 100) | (times > 130)]
+    windows = [[0, 300], [300, 600]]
+    bridged = hrv_frequency(small, windows)
+    reasons = bridged.attrs["reasons"]["HRV_HF"]
+    assert "bridged" in reasons[0]
+    assert reasons[0].startswith("flag: ")
+    assert reasons[1] == ""
+    whole = hrv_frequency(times, windows)
+    assert bridged["HRV_HF"][0] == pytest.approx(whole["HRV_HF"][0], rel=0.1)
+    refused = hrv_frequency(large, windows)
+    assert np.isnan(refused["HRV_HF"][0])
+    assert "at most 5 %" in refused.attrs["reasons"]["HRV_HF"][0]
+    lomb = hrv_frequency(large, windows, method="lomb")
+    assert "left out" in lomb.attrs["reasons"]["HRV_HF"][0]
+    assert lomb["HRV_HF"][0] == pytest.approx(whole["HRV_HF"][0], rel=0.2)
+
+
+def test_a_gap_over_ten_seconds_is_never_bridged():
+    times = lifelike(900)
+    times = times[(times < 300) | (times > 312)]
+    table = hrv_frequency(times, [[0, 700]])
+    assert "over 10 s" in table.attrs["reasons"]["HRV_LF"][0]
+
+
+def test_short_windows_give_hf_before_lf_and_no_vlf():
+    table = hrv_frequency(lifelike(800), [[0, 50], [0, 65], [0, 130], [0, 300]])
+    assert table["HRV_HF"].isna().tolist() == [True, False, False, False]
+    assert table["HRV_LF"].isna().tolist() == [True, True, False, False]
+    assert table["HRV_VLF"].isna().all()
+    assert table.attrs["reasons"]["HRV_LF"][2] == "flag: 130 s, 240 s recommended"
+    assert table.attrs["reasons"]["HRV_LF"][3] == ""
+
+
+def test_clock_time_as_origin_changes_nothing():
+    times = lifelike(500)
+    plain = hrv_frequency(times, [[10, 310]])
+    for origin in (1.7e9, -5000.0):
+        moved = hrv_frequency(times + origin, [[10 + origin, 310 + origin]])
+        assert moved["HRV_HF"][0] == pytest.approx(plain["HRV_HF"][0], rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+@pytest.mark.parametrize("times", [[], [1.0], [1.0, 1.8], [0, 1, 2, 3, 4], [0, 1, 1e9, 1e9 + 1]])
+def test_next_to_no_beats_give_reasons_not_numbers(times, method):
+    table = hrv_frequency(times, method=method)
+    assert table.isna().all().all()
+    assert all(texts[0] for texts in table.attrs["reasons"].values())
+
+
+@pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+def test_constant_intervals_have_no_power_and_no_ratio(method):
+    table = hrv_frequency(np.arange(500) * 0.75, method=method)
+    assert table["HRV_LF"][0] == pytest.approx(0, abs=1e-6)
+    assert table["HRV_HF"][0] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "fft"}, {"detrend": "cubic"}, {"segment_s": 0}, {"gates": {"HRV_X": (1, 1)}}],
+)
+def test_unknown_options_are_refused(options):
+    with pytest.raises(SignalError):
+        hrv_frequency(np.arange(100) * 0.8, **options)

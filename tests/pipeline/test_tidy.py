@@ -1,0 +1,83 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from physio_hqc.features import FEATURES
+from physio_hqc.pipeline.config import QualitySettings
+from physio_hqc.pipeline.tidy import (
+    SPEECH_HF_CAUTION,
+    SPEECH_LF_CAUTION,
+    Wide,
+    tidy_features,
+)
+
+WHO = {"session": "p01", "participant": "P1", "condition": "support"}
+WINDOWS = pd.DataFrame(
+    {
+        "window": ["baseline", "speech", "recovery"],
+        "kind": "phase",
+        "onset": [0.0, 300.0, 660.0],
+        "duration": [300.0, 360.0, 300.0],
+        "speech": [False, True, False],
+    }
+)
+
+
+def wide(values, reasons=None, quality=1.0, usable=1.0):
+    table = pd.DataFrame(values, dtype=float)
+    table.attrs["reasons"] = reasons or {name: [""] * 3 for name in values}
+    return Wide(table, np.broadcast_to(quality, 3), np.broadcast_to(usable, 3))
+
+
+def tidied(*wides):
+    table = tidy_features(wides, WINDOWS, QualitySettings(), WHO)
+    return table.set_index(["window", "feature"])
+
+
+def test_rows_stand_in_the_order_of_windows_and_of_the_catalog():
+    names = ["EDA_Tonic_Mean", "HRV_RMSSD", "BP_SBP_Mean"]
+    blocks = [wide({name: [1, 2, 3]}) for name in names]
+    table = tidy_features(blocks, WINDOWS, QualitySettings(), WHO)
+    order = sorted(names, key=list(FEATURES).index)
+    assert table["feature"].tolist() == order * 3
+    assert table["window"].tolist() == np.repeat(WINDOWS["window"], 3).tolist()
+    assert table["unit"].tolist() == [FEATURES[name].unit for name in order] * 3
+    assert table["value"].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def test_poor_windows_are_flagged_and_those_without_signal_withheld():
+    table = tidied(wide({"HRV_RMSSD": [30, 31, 32]}, None, [0.9, 0.4, 0.2], [0.9, 0.8, 0.3]))
+    baseline, speech, recovery = (table.loc[(window, "HRV_RMSSD")] for window in WINDOWS["window"])
+    assert (baseline["value"], baseline["reason"]) == (30, "")
+    assert (speech["value"], speech["reason"]) == (31, "flag: quality 0.40 is below 0.5")
+    assert np.isnan(recovery["value"])
+    assert recovery["reason"] == "30 % usable signal, needs 50 %"
+    assert table["quality"].tolist() == [0.9, 0.4, 0.2]
+
+
+def test_unknown_quality_passes():
+    table = tidied(wide({"CUFF_SBP_Mean": [1, 2, 3]}, None, np.nan, np.nan))
+    assert table["value"].tolist() == [1, 2, 3]
+    assert table["reason"].tolist() == ["", "", ""]
+
+
+def test_a_value_that_is_missing_keeps_its_own_reason():
+    reasons = {"HRV_RMSSD": ["", "", "9 intervals, needs 30"]}
+    table = tidied(wide({"HRV_RMSSD": [1, 2, np.nan]}, reasons, 0.2, 0.2))
+    assert table.loc[("recovery", "HRV_RMSSD"), "reason"] == "9 intervals, needs 30"
+
+
+@pytest.mark.parametrize(
+    ("feature", "caution"),
+    [
+        *((name, SPEECH_HF_CAUTION) for name in ("HRV_HF", "HRV_HFn", "HRV_HFnu", "HRV_LnHF")),
+        *((name, SPEECH_HF_CAUTION) for name in ("HRV_LFHF", "HRV_LFn", "HRV_LFnu")),
+        ("HRV_LF", SPEECH_LF_CAUTION),
+        *((name, "") for name in ("HRV_RMSSD", "HRV_VLF", "HRV_SDNN", "BP_SBP_Mean")),
+    ],
+)
+def test_speech_cautions(feature, caution):
+    reasons = {feature: ["", "flag: 70 s, 120 s recommended", ""]}
+    table = tidied(wide({feature: [1, 2, 3]}, reasons))
+    expected = f"flag: 70 s, 120 s recommended; {caution}".rstrip("; ")
+    assert table["reason"].tolist() == ["", expected, ""]
