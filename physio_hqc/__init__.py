@@ -10,35 +10,8 @@ reactivity scores. The names below are loaded when they are first used, so that
 <function open_session at ...>
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from physio_hqc.errors import PhysioError
-    from physio_hqc.importers import import_recording
-    from physio_hqc.pipeline import process_session
-    from physio_hqc.session import open_session
+import lazy_loader
 
 __version__ = "0.1.0.dev0"
 
-_PUBLIC = {
-    "PhysioError": "physio_hqc.errors",
-    "import_recording": "physio_hqc.importers",
-    "open_session": "physio_hqc.session",
-    "process_session": "physio_hqc.pipeline",
-}
-
-__all__ = ["PhysioError", "__version__", "import_recording", "open_session", "process_session"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its room on first use (PEP 562)."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'physio_hqc' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

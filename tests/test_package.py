@@ -53,6 +53,7 @@ def test_help_answers_within_300_ms_of_processor_time() -> None:
 
 
 def test_every_public_name_can_be_loaded() -> None:
+    assert {"open_session", "import_recording", "process_session"} <= set(physio_hqc.__all__)
     for name in physio_hqc.__all__:
         assert getattr(physio_hqc, name) is not None
     assert set(physio_hqc.__all__) <= set(dir(physio_hqc))

@@ -47,7 +47,7 @@ def demo(
     """
     from physio_hqc.cli.process import process_one
     from physio_hqc.pipeline import load_result
-    from physio_hqc.report import write_overview
+    from physio_hqc.report import write_sessions_report
     from physio_hqc.simulate import simulate_study
 
     with progress_bar() as progress:
@@ -68,7 +68,7 @@ def demo(
         if isinstance(outcome, PhysioError):
             raise outcome
     results = [load_result(folder) for folder, _ in outcomes]
-    page = write_overview(results, derivatives / "report.html")
+    page = write_sessions_report(results, derivatives / "report.html")
     screen = console()
     screen.print(_table(_reactivity(results)))
     screen.print(

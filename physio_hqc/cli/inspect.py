@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,10 +27,14 @@ def inspect(
 
         physio-hqc inspect P01.h5 --json
     """
+    from physio_hqc.pipeline.glance import quality_at_a_glance
     from physio_hqc.session import open_session, summarize
 
     with open_session(file) as session:
         facts = summarize(session)
+        quality = quality_at_a_glance(session)
+    for stream in facts["streams"]:
+        stream["signal_quality"] = quality.get(stream["name"])
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return
@@ -42,7 +47,7 @@ def _show(facts: dict[str, Any]) -> None:
     condition = f", condition {facts['condition']}" if facts["condition"] else ""
     screen.print(
         f"[bold]{escape(facts['name'])}[/bold]: {escape(who)}{escape(condition)}; "
-        f"{_clock(facts['duration_s'])} from {escape(facts['created_utc'])}; "
+        f"{_clock(facts['duration_s'])}, {_began(facts)}; "
         f"{escape(facts['software'])}",
         soft_wrap=True,
     )
@@ -52,6 +57,8 @@ def _show(facts: dict[str, Any]) -> None:
     for stream in facts["streams"]:
         for line in _remarks(stream):
             screen.print(f"{stream['name']}: {line}", soft_wrap=True)
+    for note in facts["notes"]:
+        screen.print(f"import: {escape(note)}", soft_wrap=True)
     if facts["events"]:
         screen.print(_events(facts["events"]))
     else:
@@ -59,7 +66,7 @@ def _show(facts: dict[str, Any]) -> None:
 
 
 def _streams(streams: list[dict[str, Any]]) -> Any:
-    right = ("rate", "samples", "from – to", "gaps", "range")
+    right = ("rate", "samples", "from – to", "gaps", "range", "quality")
     rows = table("stream", "unit", *right, right=right)
     for stream in streams:
         regular = bool(stream["sfreq"])
@@ -75,13 +82,17 @@ def _streams(streams: list[dict[str, Any]]) -> Any:
             if regular and stream["n_gaps"]
             else "–",
             _range(stream["range"]),
+            _quality(stream["signal_quality"]),
         )
     return rows
 
 
 def _remarks(stream: dict[str, Any]) -> list[str]:
     lines = []
-    if stream["missing"]:
+    judged = stream["signal_quality"]
+    if judged and judged["reason"]:
+        lines.append(judged["reason"])
+    elif stream["missing"]:
         lines.append(f"{stream['missing']:.1%} of the samples are missing")
     if not stream["sfreq"]:
         return lines
@@ -128,9 +139,22 @@ def _range(ranges: list[list[float | None]]) -> str:
     return f"{low:.3g} … {high:.3g}"
 
 
+def _quality(judged: dict[str, Any] | None) -> str:
+    if judged is None or judged["quality"] is None:
+        return "–"
+    return f"{judged['quality']:.2f}"
+
+
 def _span(stream: dict[str, Any]) -> str:
     start, end = stream.get("t_start_s"), stream.get("t_end_s")
     return "–" if start is None or end is None else f"{start:.1f} – {end:.1f} s"
+
+
+def _began(facts: dict[str, Any]) -> str:
+    if facts["t0_unix_ns"] is None:
+        return "start time not known"
+    moment = datetime.fromtimestamp(facts["t0_unix_ns"] // 10**9, tz=UTC)
+    return f"from {moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _clock(seconds: float) -> str:

@@ -48,12 +48,17 @@ CATALOG: tuple[FeatureInfo, ...] = (
         "Base of the triangle that fits the histogram (bins of 1/128 s) best.",
         _TASK_FORCE,
     ),
-    FeatureInfo("HRV_VLF", "ms²", "Power of beat intervals, 0.0033 to 0.04 Hz.", _TASK_FORCE),
-    FeatureInfo("HRV_LF", "ms²", "Power of beat intervals, 0.04 to 0.15 Hz.", _TASK_FORCE),
+    FeatureInfo(
+        "HRV_VLF", "ms²", "Power of beat intervals, 0.0033 to 0.04 Hz by default.", _TASK_FORCE
+    ),
+    FeatureInfo(
+        "HRV_LF", "ms²", "Power of beat intervals, 0.04 to 0.15 Hz by default.", _TASK_FORCE
+    ),
     FeatureInfo(
         "HRV_HF",
         "ms²",
-        "Power of beat intervals, 0.15 to 0.40 Hz; not vagal where speech slows breathing.",
+        "Power of beat intervals, 0.15 to 0.40 Hz by default; not vagal where speech slows "
+        "breathing.",
         _TASK_FORCE,
     ),
     FeatureInfo("HRV_TP", "ms²", "HRV_VLF + HRV_LF + HRV_HF.", _TASK_FORCE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
 from physio_hqc.features import _hrv_spectra as spectra
-from physio_hqc.features._hrv_gates import Gate, apply_gates, resolve_gates
+from physio_hqc.features._hrv_gates import Limits, apply_limits, limits_of
 from physio_hqc.features._hrv_series import Series, lay_out, log, ratio
 from physio_hqc.features._windows import Reasons
 from physio_hqc.signals.beats import Beats
@@ -27,6 +28,9 @@ COLUMNS = (
     "HRV_HFnu",
     "HRV_LnHF",
 )
+VLF_HZ = (0.0033, 0.04)
+LF_HZ = (0.04, 0.15)
+HF_HZ = (0.15, 0.40)
 METHODS = ("welch", "lomb", "ar")
 _MAX_BRIDGED_SHARE = 0.05
 _MAX_SKIPPED_SHARE = 0.20
@@ -40,16 +44,20 @@ def hrv_frequency(
     method: str = "welch",
     segment_s: float = 256.0,
     detrend: str = "linear",
+    vlf: tuple[float, float] = VLF_HZ,
+    lf: tuple[float, float] = LF_HZ,
+    hf: tuple[float, float] = HF_HZ,
     max_rr_s: float = 3.0,
     gates: Mapping[str, Sequence[float]] | None = None,
     max_corrected: float = 0.20,
+    flag_corrected: float = 0.05,
 ) -> pd.DataFrame:
     """Compute the power of beat intervals in the VLF, LF and HF band in every window.
 
-    Bands: VLF 0.0033 to 0.04, LF 0.04 to 0.15, HF 0.15 to 0.40 Hz; powers in ms². The interval
-    that a beat ends is placed at the beat. For ``"welch"`` and ``"ar"`` the whole series is
-    resampled once at 4 Hz by cubic splines, and every window takes the samples between the first
-    and the last beat inside it. The density is integrated between the exact band limits.
+    The interval that a beat ends is placed at the beat. For ``"welch"`` and ``"ar"`` the whole
+    series is resampled once at 4 Hz by cubic splines, and every window takes the samples between
+    the first and the last beat inside it. The density is integrated between the exact band
+    limits.
 
     Speech moves breathing below 0.15 Hz: HF of a window in which the participant talks is no
     measure of vagal activity unless respiration was recorded and shows otherwise.
@@ -67,28 +75,35 @@ def hrv_frequency(
         Length of the Welch segments in s; a shorter window is one segment.
     detrend : {"linear", "constant"}
         What is taken off each Welch segment, or each window for the other methods.
+    vlf, lf, hf : tuple of float
+        Lower and upper limit of the bands in Hz, up to 2 Hz and not overlapping. Change them
+        where breathing asks for it, as in children, and report them.
     max_rr_s : float
         For plain beat times: a longer interval in s counts as a gap.
     gates : mapping, optional
         Column name to (recommended s, minimum s[, recommended n, minimum n]), over the defaults
-        in ``physio_hqc.features.hrv.GATES``.
-    max_corrected : float
-        Windows with a larger share of corrected beats give no values; above 0.05 they are
-        flagged.
+        in ``physio_hqc.features.GATES``.
+    max_corrected, flag_corrected : float
+        Windows with a larger share of corrected beats give no values, or flagged ones.
 
     Returns
     -------
     DataFrame, m rows
         HRV_VLF, HRV_LF, HRV_HF, HRV_TP (their sum) in ms²; HRV_LFHF; HRV_LFn and HRV_HFn, the
         share of HRV_TP (0 to 1); HRV_LFnu and HRV_HFnu, 100 LF / (LF + HF) and 100 HF / (LF +
-        HF); HRV_LnHF in ln ms². ``attrs["reasons"]`` says why a value is NaN or flagged. Gaps up
-        to 10 s and 5 % of a window are bridged by a straight line and flagged, larger ones give
-        NaN; Lomb-Scargle bridges nothing and is flagged up to 20 %.
+        HF); HRV_LnHF in ln ms².
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
+
+        Gaps up to 10 s and 5 % of a window are bridged by a straight line and flagged, larger
+        ones give NaN; Lomb-Scargle bridges nothing and is flagged up to 20 %.
 
     Raises
     ------
     SignalError
-        If an argument has the wrong shape, or ``method`` or ``detrend`` is unknown.
+        If an argument has the wrong shape, a band makes no sense, or ``method`` or ``detrend`` is
+        unknown.
 
     References
     ----------
@@ -113,49 +128,79 @@ def hrv_frequency(
     0   800.0     0.0
     """
     series = lay_out(beats, windows, max_rr_s)
-    _check_options(method, segment_s, detrend)
-    return frequency_table(series, resolve_gates(gates), max_corrected, method, segment_s, detrend)
+    limits = limits_of(gates, max_corrected, flag_corrected)
+    return frequency_table(series, limits, spectrum_of(method, segment_s, detrend, vlf, lf, hf))
 
 
-def frequency_table(
-    series: Series,
-    gates: Mapping[str, Gate],
-    max_corrected: float,
-    method: str = "welch",
-    segment_s: float = 256.0,
-    detrend: str = "linear",
-) -> pd.DataFrame:
-    """Return the frequency-domain table of a laid-out series."""
-    _check_options(method, segment_s, detrend)
-    if method == "lomb":
-        short = series.usable_s <= _MAX_LOMB_S
-        powers = spectra.lomb_powers(series, short, detrend)
-        whole = np.ones(series.n.size, dtype=bool)
-    else:
-        tachogram = spectra.resample(series)
-        whole = tachogram.stop > tachogram.first
-        powers = (
-            spectra.welch_powers(tachogram, segment_s, detrend)
-            if method == "welch"
-            else spectra.burg_powers(tachogram, detrend)
-        )
-    reasons = Reasons(series.n.size)
-    apply_gates(reasons, COLUMNS, series, gates, max_corrected)
-    _judge_gaps(reasons, series, whole, bridged=method != "lomb")
-    if method == "lomb":
-        for column in COLUMNS:
-            reasons.withhold(column, ~short, "over an hour: use method 'welch'")
-    return reasons.frame(_indices(powers))
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """How a spectrum is estimated and between which limits it is integrated."""
+
+    method: str
+    segment_s: float
+    detrend: str
+    bands: spectra.Bands
 
 
-def _check_options(method: str, segment_s: float, detrend: str) -> None:
-    """Refuse options that mean nothing."""
+def spectrum_of(
+    method: str,
+    segment_s: float,
+    detrend: str,
+    vlf: Sequence[float],
+    lf: Sequence[float],
+    hf: Sequence[float],
+) -> Spectrum:
+    """Return the caller's choices, checked."""
     if method not in METHODS:
         raise SignalError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
     if detrend not in ("linear", "constant"):
         raise SignalError(f"detrend {detrend!r} is unknown: use 'linear' or 'constant'")
     if not segment_s >= 8:
         raise SignalError(f"segment_s is {segment_s:g}: pass at least 8 s")
+    bands = spectra.Bands(_band("vlf", vlf), _band("lf", lf), _band("hf", hf))
+    for slower, faster in (("vlf", "lf"), ("lf", "hf")):
+        if getattr(bands, slower)[1] > getattr(bands, faster)[0]:
+            raise SignalError(
+                f"{slower} reaches into {faster}: let it end where {faster} begins or before, so "
+                "that HRV_TP counts no power twice"
+            )
+    return Spectrum(method, segment_s, detrend, bands)
+
+
+def _band(name: str, limits: Sequence[float]) -> tuple[float, float]:
+    """Return the limits of a band in Hz, checked."""
+    most = spectra.RATE_HZ / 2
+    try:
+        low, high = (float(limit) for limit in limits)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not 0 <= low < high <= most:
+        raise SignalError(f"{name} is {limits!r}: pass lower and upper limit in Hz, 0 to {most:g}")
+    return low, high
+
+
+def frequency_table(series: Series, limits: Limits, spectrum: Spectrum) -> pd.DataFrame:
+    """Return the frequency-domain table of a laid-out series."""
+    method, detrend, bands = spectrum.method, spectrum.detrend, spectrum.bands
+    if method == "lomb":
+        short = series.usable_s <= _MAX_LOMB_S
+        powers = spectra.lomb_powers(series, short, detrend, bands)
+        whole = np.ones(series.n.size, dtype=bool)
+    else:
+        tachogram = spectra.resample(series)
+        whole = tachogram.stop > tachogram.first
+        powers = (
+            spectra.welch_powers(tachogram, spectrum.segment_s, detrend, bands)
+            if method == "welch"
+            else spectra.burg_powers(tachogram, detrend, bands)
+        )
+    reasons = Reasons(series.n.size)
+    apply_limits(reasons, COLUMNS, series, limits)
+    _judge_gaps(reasons, series, whole, bridged=method != "lomb")
+    if method == "lomb":
+        for column in COLUMNS:
+            reasons.withhold(column, ~short, "over an hour: use method 'welch'")
+    return reasons.frame(_indices(powers))
 
 
 def _judge_gaps(

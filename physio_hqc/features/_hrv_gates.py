@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from physio_hqc.features._hrv_series import Series
 from physio_hqc.features._windows import Reasons
 
 _EDGE_S = 2.0
-_FLAG_CORRECTED = 0.05
 _FLAG_COVERED = 0.8
 
 
@@ -73,7 +73,34 @@ GATES: dict[str, Gate] = {
 }
 
 
-def resolve_gates(gates: Mapping[str, Sequence[float]] | None) -> dict[str, Gate]:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a window must offer so that its values are given, and given without a flag.
+
+    Attributes
+    ----------
+    gates : dict
+        Column name to the seconds and intervals it needs.
+    max_corrected, flag_corrected : float
+        Share of corrected beats above which values are withheld, or flagged.
+    """
+
+    gates: Mapping[str, Gate]
+    max_corrected: float
+    flag_corrected: float
+
+
+def limits_of(
+    gates: Mapping[str, Sequence[float]] | None, max_corrected: float, flag_corrected: float
+) -> Limits:
+    """Return the caller's limits, checked."""
+    for name, share in (("max_corrected", max_corrected), ("flag_corrected", flag_corrected)):
+        if not 0 <= share <= 1:
+            raise SignalError(f"{name} is {share}: pass a share from 0 to 1")
+    return Limits(_resolved(gates), max_corrected, flag_corrected)
+
+
+def _resolved(gates: Mapping[str, Sequence[float]] | None) -> dict[str, Gate]:
     """Return the table with the caller's entries put over it, checked."""
     table = dict(GATES)
     for column, entry in (gates or {}).items():
@@ -90,23 +117,17 @@ def resolve_gates(gates: Mapping[str, Sequence[float]] | None) -> dict[str, Gate
     return table
 
 
-def apply_gates(
-    reasons: Reasons,
-    columns: Sequence[str],
-    series: Series,
-    gates: Mapping[str, Gate],
-    max_corrected: float,
-) -> None:
+def apply_limits(reasons: Reasons, columns: Sequence[str], series: Series, limits: Limits) -> None:
     """Withhold or flag the values of windows with too little or too much corrected data."""
     covered = series.usable_s / np.maximum(series.length_s, 1e-9)
-    too_many = series.corrected_share > max_corrected
-    many = series.corrected_share > min(_FLAG_CORRECTED, max_corrected)
+    too_many = series.corrected_share > limits.max_corrected
+    many = series.corrected_share > limits.flag_corrected
     seconds = [f"{value:.0f} s" for value in series.usable_s]
     percent = [f"{100 * value:.0f} % of beats corrected" for value in series.corrected_share]
-    refused = [f"{text}, at most {100 * max_corrected:g} %" for text in percent]
+    refused = [f"{text}, at most {100 * limits.max_corrected:g} %" for text in percent]
     sparse = [f"{100 * value:.0f} % of the window usable" for value in covered]
     for column in columns:
-        gate = gates[column]
+        gate = limits.gates[column]
         too_short = series.usable_s + _EDGE_S < gate.minimum_s
         short = series.usable_s + _EDGE_S < gate.recommended_s
         reasons.withhold(column, series.n == 0, "no beat interval in the window")

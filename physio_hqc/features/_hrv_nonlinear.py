@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from physio_hqc.features._hrv_gates import Gate, apply_gates, enough, resolve_gates
+from physio_hqc.features._hrv_gates import Limits, apply_limits, enough, limits_of
 from physio_hqc.features._hrv_series import TIE_MS, Batch, Series, batches, lay_out, log, ratio
 from physio_hqc.features._windows import Reasons
 from physio_hqc.signals.beats import Beats
@@ -38,6 +38,7 @@ def hrv_nonlinear(
     max_rr_s: float = 3.0,
     gates: Mapping[str, Sequence[float]] | None = None,
     max_corrected: float = 0.20,
+    flag_corrected: float = 0.05,
 ) -> pd.DataFrame:
     """Compute Poincare, entropy and fluctuation indices of beat intervals in every window.
 
@@ -59,16 +60,18 @@ def hrv_nonlinear(
         For plain beat times: a longer interval in s counts as a gap.
     gates : mapping, optional
         Column name to (recommended s, minimum s[, recommended n, minimum n]), over the defaults
-        in ``physio_hqc.features.hrv.GATES``.
-    max_corrected : float
-        Windows with a larger share of corrected beats give no values; above 0.05 they are
-        flagged.
+        in ``physio_hqc.features.GATES``.
+    max_corrected, flag_corrected : float
+        Windows with a larger share of corrected beats give no values, or flagged ones.
 
     Returns
     -------
     DataFrame, m rows
         HRV_SD1, HRV_SD2 (ms), HRV_S (ms²), HRV_SD1SD2, HRV_SampEn, HRV_ApEn, HRV_DFA_alpha1,
-        HRV_DFA_alpha2 (1). ``attrs["reasons"]`` says why a value is NaN or flagged.
+        HRV_DFA_alpha2 (1).
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------
@@ -96,12 +99,10 @@ def hrv_nonlinear(
     True
     """
     series = lay_out(beats, windows, max_rr_s)
-    return nonlinear_table(series, resolve_gates(gates), max_corrected)
+    return nonlinear_table(series, limits_of(gates, max_corrected, flag_corrected))
 
 
-def nonlinear_table(
-    series: Series, gates: Mapping[str, Gate], max_corrected: float
-) -> pd.DataFrame:
+def nonlinear_table(series: Series, limits: Limits) -> pd.DataFrame:
     """Return the nonlinear table of a laid-out series."""
     values = {column: np.full(series.n.size, np.nan) for column in COLUMNS}
     fits = series.n <= _MAX_ENTROPY_INTERVALS
@@ -111,7 +112,7 @@ def nonlinear_table(
         parts = _poincare(rr, batch.inside[:, 1:] & joined[:, 1:])
         for column, part in parts.items():
             values[column][batch.rows] = part
-        chosen = _subset(batch, fits & _any_enough(series, gates, _ENTROPIES))
+        chosen = _subset(batch, fits & _any_enough(series, limits, _ENTROPIES))
         if chosen.rows.size:
             rr = series.rr_ms[chosen.at]
             sample, approximate = entropies(
@@ -120,22 +121,21 @@ def nonlinear_table(
             values["HRV_SampEn"][chosen.rows] = sample
             values["HRV_ApEn"][chosen.rows] = approximate
         for column, boxes in _DFA_BOXES.items():
-            chosen = _subset(batch, enough(series, gates[column]))
+            chosen = _subset(batch, enough(series, limits.gates[column]))
             if chosen.rows.size:
                 values[column][chosen.rows] = dfa(series.rr_ms[chosen.at], chosen.inside, boxes)
-    return _judged(values, series, gates, max_corrected, fits)
+    return _judged(values, series, limits, fits)
 
 
 def _judged(
     values: dict[str, NDArray[np.float64]],
     series: Series,
-    gates: Mapping[str, Gate],
-    max_corrected: float,
+    limits: Limits,
     fits: NDArray[np.bool_],
 ) -> pd.DataFrame:
     """Return the table of values with reasons and flags."""
     reasons = Reasons(series.n.size)
-    apply_gates(reasons, COLUMNS, series, gates, max_corrected)
+    apply_limits(reasons, COLUMNS, series, limits)
     for column in _ENTROPIES:
         reasons.withhold(column, ~fits, f"over {_MAX_ENTROPY_INTERVALS} intervals: take less")
         reasons.withhold(column, np.isnan(values[column]), "no two stretches of intervals match")
@@ -147,11 +147,11 @@ def _judged(
     return reasons.frame(values)
 
 
-def _any_enough(
-    series: Series, gates: Mapping[str, Gate], columns: Sequence[str]
-) -> NDArray[np.bool_]:
+def _any_enough(series: Series, limits: Limits, columns: Sequence[str]) -> NDArray[np.bool_]:
     """Tell which windows pass the least that any of the columns needs."""
-    passed: NDArray[np.bool_] = np.any([enough(series, gates[column]) for column in columns], 0)
+    passed: NDArray[np.bool_] = np.any(
+        [enough(series, limits.gates[column]) for column in columns], axis=0
+    )
     return passed
 
 

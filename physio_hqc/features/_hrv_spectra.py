@@ -10,13 +10,20 @@ from scipy import interpolate, signal
 
 from physio_hqc.features._hrv_series import Series, batches
 
-BANDS_HZ = ((0.0033, 0.04), (0.04, 0.15), (0.15, 0.40))
 RATE_HZ = 4.0
 MAX_BRIDGE_S = 10.0
 _MIN_SAMPLES = 16
 _MIN_INTERVALS = 4
 _AR_ORDER = 16
 _CHUNK_VALUES = 1 << 21
+
+
+class Bands(NamedTuple):
+    """Lower and upper limit in Hz of each band, ascending and without overlap."""
+
+    vlf: tuple[float, float]
+    lf: tuple[float, float]
+    hf: tuple[float, float]
 
 
 class Tachogram(NamedTuple):
@@ -60,7 +67,9 @@ def resample(series: Series) -> Tachogram:
     return Tachogram(np.concatenate(parts), first, np.where(enough, stop, first))
 
 
-def welch_powers(tachogram: Tachogram, segment_s: float, detrend: str) -> NDArray[np.float64]:
+def welch_powers(
+    tachogram: Tachogram, segment_s: float, detrend: str, bands: Bands
+) -> NDArray[np.float64]:
     """Return the band powers (m, 3) in ms² by Welch's method; NaN without samples."""
     n = tachogram.stop - tachogram.first
     width = np.minimum(n, round(segment_s * RATE_HZ))
@@ -69,11 +78,11 @@ def welch_powers(tachogram: Tachogram, segment_s: float, detrend: str) -> NDArra
     window = np.repeat(np.arange(n.size), n_segments)
     rank = np.arange(window.size) - np.repeat(np.cumsum(n_segments) - n_segments, n_segments)
     start = tachogram.first[window] + rank * step[window]
-    powers = np.zeros((n.size, len(BANDS_HZ)))
+    powers = np.zeros((n.size, len(bands)))
     for size in np.unique(width[n_segments > 0]).tolist():
         chosen = np.flatnonzero(width[window] == size)
         taper = signal.get_window("hann", size)
-        weights = band_weights(np.arange(size // 2 + 1) * (RATE_HZ / size))
+        weights = band_weights(np.arange(size // 2 + 1) * (RATE_HZ / size), bands)
         for part in np.array_split(chosen, 1 + chosen.size * size // _CHUNK_VALUES):
             pieces = tachogram.rr_ms[start[part][:, None] + np.arange(size)]
             density = _periodogram(_detrended(pieces, detrend), taper)
@@ -82,13 +91,13 @@ def welch_powers(tachogram: Tachogram, segment_s: float, detrend: str) -> NDArra
     return powers / np.maximum(n_segments, 1)[:, None]
 
 
-def burg_powers(tachogram: Tachogram, detrend: str) -> NDArray[np.float64]:
+def burg_powers(tachogram: Tachogram, detrend: str, bands: Bands) -> NDArray[np.float64]:
     """Return the band powers (m, 3) in ms² by an autoregressive model of order 16."""
     n = tachogram.stop - tachogram.first
-    frequency = np.arange(0, 0.5, 0.0005)
-    weights = band_weights(frequency)
+    frequency = np.arange(0, bands.hf[1] + 0.1, 0.0005)
+    weights = band_weights(frequency, bands)
     turn = np.exp(-2j * np.pi * np.outer(np.arange(_AR_ORDER + 1), frequency) / RATE_HZ)
-    powers = np.full((n.size, len(BANDS_HZ)), np.nan)
+    powers = np.full((n.size, len(bands)), np.nan)
     for size in np.unique(n[n > 2 * _AR_ORDER]).tolist():
         rows = np.flatnonzero(n == size)
         pieces = tachogram.rr_ms[tachogram.first[rows][:, None] + np.arange(size)]
@@ -98,26 +107,28 @@ def burg_powers(tachogram: Tachogram, detrend: str) -> NDArray[np.float64]:
     return powers
 
 
-def lomb_powers(series: Series, wanted: NDArray[np.bool_], detrend: str) -> NDArray[np.float64]:
+def lomb_powers(
+    series: Series, wanted: NDArray[np.bool_], detrend: str, bands: Bands
+) -> NDArray[np.float64]:
     """Return the band powers (m, 3) in ms² by Lomb-Scargle, for the wanted windows.
 
     Sums over a window are differences of running sums over the recording, so that the cost does
     not depend on how the windows overlap. Windows of similar length share a frequency grid fine
     enough for the longest of them.
     """
-    powers = np.full((series.n.size, len(BANDS_HZ)), np.nan)
+    powers = np.full((series.n.size, len(bands)), np.nan)
     rows = np.flatnonzero(wanted & (series.n >= _MIN_INTERVALS))
     length = series.end_s[series.stop[rows] - 1] - series.start_s[series.first[rows]]
     group = np.ceil(np.log(length) / np.log(1.25)).astype(int)
     for step in np.unique(group).tolist():
         members = rows[group == step]
         longest = 1.25**step
-        frequency = np.arange(1, int(0.405 * 2 * longest) + 2) / (2 * longest)
-        powers[members] = _lomb_group(series, members, frequency, detrend)
+        frequency = np.arange(1, int((bands.hf[1] + 0.005) * 2 * longest) + 2) / (2 * longest)
+        powers[members] = _lomb_group(series, members, frequency, detrend, bands)
     return powers
 
 
-def band_weights(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+def band_weights(frequency: NDArray[np.float64], bands: Bands) -> NDArray[np.float64]:
     """Return weights (f, 3) that integrate a density given at even frequencies over each band.
 
     The density is taken as straight between the frequencies, and the limits as exact: with short
@@ -130,7 +141,7 @@ def band_weights(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
         area = np.where(place <= 0, (1 + place) ** 2 / 2, 1 - (1 - place) ** 2 / 2)
         return np.asarray(area * spacing)
 
-    return np.column_stack([up_to(high) - up_to(low) for low, high in BANDS_HZ])
+    return np.column_stack([up_to(high) - up_to(low) for low, high in bands])
 
 
 def _even(
@@ -185,7 +196,11 @@ def _burg(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def _lomb_group(
-    series: Series, rows: NDArray[np.int64], frequency: NDArray[np.float64], detrend: str
+    series: Series,
+    rows: NDArray[np.int64],
+    frequency: NDArray[np.float64],
+    detrend: str,
+    bands: Bands,
 ) -> NDArray[np.float64]:
     """Return the band powers of windows that share a frequency grid."""
     begin, end = int(series.first[rows].min()), int(series.stop[rows].max())
@@ -195,8 +210,8 @@ def _lomb_group(
     n = (high - low).astype(float)
     mean, slope, center = _window_lines(time, rr, low, high, detrend)
     scale = 2 * _window_totals(series.rr_ms[begin:end] / 1000, low, high) / n
-    weights = band_weights(frequency)
-    powers = np.zeros((rows.size, len(BANDS_HZ)))
+    weights = band_weights(frequency, bands)
+    powers = np.zeros((rows.size, len(bands)))
     for part in np.array_split(np.arange(frequency.size), 1 + frequency.size * time.size // 2**20):
         if part.size == 0:
             continue

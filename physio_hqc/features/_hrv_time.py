@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from physio_hqc.features._hrv_gates import Gate, apply_gates, enough, resolve_gates
+from physio_hqc.features._hrv_gates import Limits, apply_limits, enough, limits_of
 from physio_hqc.features._hrv_series import TIE_MS, Series, batches, lay_out, log, ratio
 from physio_hqc.features._windows import Reasons
 from physio_hqc.signals.beats import Beats
@@ -42,6 +42,7 @@ def hrv_time(
     max_rr_s: float = 3.0,
     gates: Mapping[str, Sequence[float]] | None = None,
     max_corrected: float = 0.20,
+    flag_corrected: float = 0.05,
 ) -> pd.DataFrame:
     """Compute time-domain heart-rate variability in every window.
 
@@ -60,18 +61,19 @@ def hrv_time(
         For plain beat times: a longer interval in s counts as a gap.
     gates : mapping, optional
         Column name to (recommended s, minimum s[, recommended n, minimum n]), over the defaults
-        in ``physio_hqc.features.hrv.GATES``.
-    max_corrected : float
-        Windows with a larger share of corrected beats give no values; above 0.05 they are
-        flagged.
+        in ``physio_hqc.features.GATES``.
+    max_corrected, flag_corrected : float
+        Windows with a larger share of corrected beats give no values, or flagged ones.
 
     Returns
     -------
     DataFrame, m rows
         ECG_Rate_Mean (1/min); HRV_MeanNN, HRV_SDNN, HRV_RMSSD, HRV_SDSD, HRV_MedianNN,
         HRV_MadNN, HRV_IQRNN, HRV_MinNN, HRV_MaxNN, HRV_TINN (ms); HRV_lnRMSSD (ln ms);
-        HRV_pNN50, HRV_pNN20 (%); HRV_CVNN, HRV_HTI (1). ``attrs["reasons"]`` says why a value is
-        NaN or flagged.
+        HRV_pNN50, HRV_pNN20 (%); HRV_CVNN, HRV_HTI (1).
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------
@@ -97,10 +99,10 @@ def hrv_time(
     ['', '10 s usable, needs 30 s']
     """
     series = lay_out(beats, windows, max_rr_s)
-    return time_table(series, resolve_gates(gates), max_corrected)
+    return time_table(series, limits_of(gates, max_corrected, flag_corrected))
 
 
-def time_table(series: Series, gates: Mapping[str, Gate], max_corrected: float) -> pd.DataFrame:
+def time_table(series: Series, limits: Limits) -> pd.DataFrame:
     """Return the time-domain table of a laid-out series."""
     values = {column: np.full(series.n.size, np.nan) for column in COLUMNS}
     for batch in batches(series.first, series.stop):
@@ -116,10 +118,10 @@ def time_table(series: Series, gates: Mapping[str, Gate], max_corrected: float) 
     values["ECG_Rate_Mean"] = ratio(np.full(series.n.size, 60000.0), values["HRV_MeanNN"])
     values["HRV_CVNN"] = ratio(values["HRV_SDNN"], values["HRV_MeanNN"])
     values["HRV_lnRMSSD"] = log(values["HRV_RMSSD"])
-    for row in np.flatnonzero(enough(series, gates["HRV_TINN"])).tolist():
+    for row in np.flatnonzero(enough(series, limits.gates["HRV_TINN"])).tolist():
         values["HRV_TINN"][row] = _tinn(series.rr_ms[series.first[row] : series.stop[row]])
     reasons = Reasons(series.n.size)
-    apply_gates(reasons, COLUMNS, series, gates, max_corrected)
+    apply_limits(reasons, COLUMNS, series, limits)
     reasons.withhold("HRV_lnRMSSD", values["HRV_RMSSD"] == 0, "RMSSD is 0")
     return reasons.frame(values)
 

@@ -31,6 +31,17 @@ def as_windows(windows: ArrayLike | None, span: tuple[float, float]) -> NDArray[
     return as_window_array(windows, span)
 
 
+class Texts(list[str]):
+    """The texts of one column, one per window; quick to copy.
+
+    pandas deep-copies ``attrs`` whenever it gives out a column. Text cannot change, so that a copy
+    of the list is a deep one; visiting every text would take most of the time of many windows.
+    """
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Texts:
+        return Texts(self)
+
+
 class Reasons:
     """Collects why values are missing or doubtful and builds the feature table.
 
@@ -61,7 +72,7 @@ class Reasons:
     def frame(self, values: Mapping[str, ArrayLike]) -> pd.DataFrame:
         """Return the table of ``values`` (each of shape (m,)), one row per window."""
         columns: dict[str, NDArray[np.float64]] = {}
-        reasons: dict[str, list[str]] = {}
+        reasons: dict[str, Texts] = {}
         for column, raw in values.items():
             array = np.array(raw, dtype=np.float64)
             array[list(self._withheld.get(column, {}))] = np.nan
@@ -71,9 +82,9 @@ class Reasons:
         table.attrs["reasons"] = reasons
         return table
 
-    def _column_reasons(self, column: str, array: NDArray[np.float64]) -> list[str]:
+    def _column_reasons(self, column: str, array: NDArray[np.float64]) -> Texts:
         """Return one text per window: why it is NaN, else its cautions, else nothing."""
-        texts = [""] * self._n
+        texts = Texts([""] * self._n)
         for row, cautions in self._flags.get(column, {}).items():
             texts[row] = "flag: " + "; ".join(cautions)
         withheld = self._withheld.get(column, {})
@@ -89,7 +100,11 @@ class Reasons:
 
 def merge_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put feature tables of the same windows side by side, with their reasons."""
-    merged = pd.DataFrame({name: table[name] for table in tables for name in table.columns})
+    # As arrays: pandas would copy the reasons of the whole table with every column taken from it.
+    merged = pd.DataFrame(
+        np.hstack([table.to_numpy(dtype=np.float64) for table in tables]),
+        columns=[name for table in tables for name in table.columns],
+    )
     merged.attrs["reasons"] = {
         name: texts for table in tables for name, texts in table.attrs["reasons"].items()
     }

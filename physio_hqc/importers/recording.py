@@ -53,7 +53,7 @@ class Channel:
     times : ndarray, shape (n,), or None
         Sample times of an irregular channel, in seconds since the start of the recording.
     device : dict
-        Whatever the file says of the device: maker, model, serial number, filters, transfer function.
+        Whatever the file says of the device: maker, model, serial number, transfer function.
     """
 
     name: str

@@ -27,9 +27,11 @@ from physio_hqc.importers.channels import (
 from physio_hqc.importers.events_csv import read_events
 from physio_hqc.importers.formats import end_of, read_recording
 from physio_hqc.importers.recording import Channel, Marker, Recording
-from physio_hqc.session.format import EVENT_DTYPE, MAX_STREAMS
+from physio_hqc.session.format import EVENT_DTYPE, MAX_STREAMS, UNKNOWN_T0
 
 IGNORE: Final = "ignore"
+_MOST_NOTES: Final = 50
+_SPREAD_SAMPLES: Final = 0.3
 _BEATWISE: Final = ("rr", "cuff")
 _WAVEFORMS: Final = ("ecg", "bp", "eda", "ppg", "resp")
 # Vendors write years from 1 to 9999; a session's clock is a 64-bit count of nanoseconds.
@@ -200,6 +202,7 @@ def write_recording(
     tagged = sorted(
         tagged + [(marker, by_hand) for marker in added], key=lambda pair: pair[0].onset
     )
+    recording = replace(recording, notes=tuple(dict.fromkeys(notes)))
     _write(target, recording, plans, tagged, {**about, "overwrite": overwrite})
     return ImportReport(
         path=target,
@@ -209,7 +212,7 @@ def write_recording(
         unrecognized=tuple(plan.channel.name for plan in plans if not plan.recognized),
         ignored=ignored,
         n_events=len(tagged),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=recording.notes,
     )
 
 
@@ -225,13 +228,14 @@ def _target(source: Path, out: str | os.PathLike[str] | None, *, overwrite: bool
     return target
 
 
-def _t0(recording: Recording, notes: list[str]) -> int | None:
+def _t0(recording: Recording, notes: list[str]) -> int:
     t0 = recording.t0_unix_ns
     if t0 is not None and not _T0_RANGE[0] < t0 < _T0_RANGE[1]:
         notes.append("the start time in the file makes no sense and was left out")
-        return None
+        return UNKNOWN_T0
     if t0 is None:
-        notes.append("the session's clock time is that of the import")
+        notes.append("the file does not tell when it was recorded")
+        return UNKNOWN_T0
     return t0
 
 
@@ -450,11 +454,30 @@ def _write_samples(writer: Any, plan: _Plan) -> None:
         samples: NDArray[Any] = channel.segments[0].samples
         writer.append_irregular(plan.stream, channel.times, samples)
         return
+    longest = _packet_length(channel)
     for segment in channel.segments:
-        if len(segment.samples):
+        rate = segment.sfreq or channel.sfreq
+        for first in range(0, len(segment.samples), longest):
             writer.append_segment(
-                plan.stream, segment.samples, segment.t_start, sfreq=segment.sfreq
+                plan.stream,
+                segment.samples[first : first + longest],
+                segment.t_start + first / rate,
+                sfreq=segment.sfreq,
             )
+
+
+def _packet_length(channel: Channel) -> int:
+    """Return how many samples of a stretch may be written at once.
+
+    A session tells times per packet and takes a packet that lasts longer than the stream's typical
+    rate allows for a gap. Where stretches differ in rate, packets must be short enough to differ
+    by less than half a sample interval.
+    """
+    sizes = [len(segment.samples) for segment in channel.segments]
+    rates = [segment.sfreq or channel.sfreq for segment in channel.segments]
+    spread = max(rates) / min(rates) - 1
+    whole = max(1, *sizes)
+    return whole if spread * whole < _SPREAD_SAMPLES else max(4, int(_SPREAD_SAMPLES / spread))
 
 
 def _device(plan: _Plan, recording: Recording) -> dict[str, Any]:
@@ -467,6 +490,9 @@ def _device(plan: _Plan, recording: Recording) -> dict[str, Any]:
     }
     if plan.step.source != plan.step.target:
         origin["unit_conversion"] = plan.step.as_dict()
+    if recording.notes:
+        # Notes stay with the data: whoever opens the session later needs them as well.
+        origin["import_notes"] = [_clean(note) for note in recording.notes[:_MOST_NOTES]]
     return origin
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from physio_hqc.config import ConfigModel, Name, WrongKeyError, dump_yaml, load_config
+from physio_hqc.config import ConfigModel, WrongKeyError, dump_yaml, load_config
 from physio_hqc.protocol.models import WindowRules
 
 
@@ -23,6 +23,8 @@ Positive = Annotated[float, Field(strict=True, gt=0, le=1e7, allow_inf_nan=False
 NotNegative = Annotated[float, Field(strict=True, ge=0, le=1e7, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 Range = Annotated[tuple[NotNegative, Positive], AfterValidator(_ascending)]
+Frequency = Annotated[float, Field(strict=True, gt=0, le=2, allow_inf_nan=False)]
+Band = Annotated[tuple[NotNegative, Frequency], AfterValidator(_ascending)]
 WindowName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 WindowKind = Literal["phase", "phase_last", "interaction", "sliding"]
 
@@ -32,9 +34,6 @@ class EcgSettings(ConfigModel):
 
     detector: Literal["sleepecg", "neurokit"] = Field(
         default="sleepecg", description="R-peak detector."
-    )
-    cleaning: Literal["butterworth", "neurokit"] = Field(
-        default="butterworth", description="Filter used for the ECG that the report shows."
     )
 
 
@@ -61,10 +60,20 @@ class HrvSettings(ConfigModel):
     domains: tuple[Literal["time", "frequency", "nonlinear"], ...] = Field(
         default=("time", "frequency", "nonlinear"), description="Which groups of indices."
     )
-    frequency_method: Name = Field(default="welch", description="How the spectrum is estimated.")
-    vlf_hz: Range = Field(default=(0.0033, 0.04), description="Very low frequency band in Hz.")
-    lf_hz: Range = Field(default=(0.04, 0.15), description="Low frequency band in Hz.")
-    hf_hz: Range = Field(default=(0.15, 0.40), description="High frequency band in Hz.")
+    frequency_method: Literal["welch", "lomb", "ar"] = Field(
+        default="welch", description="How the spectrum is estimated."
+    )
+    vlf_hz: Band = Field(default=(0.0033, 0.04), description="Very low frequency band in Hz.")
+    lf_hz: Band = Field(default=(0.04, 0.15), description="Low frequency band in Hz.")
+    hf_hz: Band = Field(default=(0.15, 0.40), description="High frequency band in Hz.")
+
+    @model_validator(mode="after")
+    def _check(self) -> HrvSettings:
+        if self.vlf_hz[1] > self.lf_hz[0]:
+            raise WrongKeyError(("vlf_hz",), "should not reach into lf_hz")
+        if self.lf_hz[1] > self.hf_hz[0]:
+            raise WrongKeyError(("lf_hz",), "should not reach into hf_hz")
+        return self
 
 
 class PressureSettings(ConfigModel):

@@ -9,11 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from physio_hqc import signals
-from physio_hqc.features.baroreflex import baroreflex
-from physio_hqc.features.blood_pressure import blood_pressure, cuff_pressure
-from physio_hqc.features.eda import eda as eda_features
-from physio_hqc.features.hrv import hrv
+from physio_hqc import features, signals
 from physio_hqc.pipeline.config import PipelineConfig
 from physio_hqc.pipeline.intervals import beats_from_intervals
 from physio_hqc.pipeline.streams import Signal, read_cuff, read_intervals, read_signal
@@ -114,7 +110,7 @@ def pressure_from_waveform(
         "n_valid": int(beats["valid"].sum()),
         "not_valid": _counts(beats.loc[~beats["valid"], "reason"]),
     }
-    wide = blood_pressure(beats, windows, heart_rate=_heart_rate(heart))
+    wide = features.blood_pressure(beats, windows, heart_rate=_heart_rate(heart))
     return Part(stream.name, _quality(quality), wide, beats, facts)
 
 
@@ -137,7 +133,7 @@ def pressure_from_cuff(
         for k in first[inside].tolist()
     ]
     settings = config.pressure
-    wide = cuff_pressure(
+    wide = features.cuff_pressure(
         readings,
         windows,
         sbp_limits=settings.sbp_mmhg,
@@ -160,7 +156,7 @@ def baroreflex_from(
     """Baroreflex sensitivity from beats and pressure beats, one row per window."""
     settings = config.pressure
     beats = heart.table["time_s"].to_numpy() if heart.beats is None else heart.beats
-    return baroreflex(
+    return features.baroreflex(
         beats,
         pressure.table,
         windows,
@@ -182,7 +178,7 @@ def skin_from_eda(
     scrs = signals.detect_scrs(phasic, eda.sfreq, amplitude_min=criterion)
     scrs = _on_clock(scrs, eda, ("onset_s", "peak_s"))
     quality = signals.eda_quality(eda.values, eda.sfreq, windows, times_s=eda.times_s)
-    wide = eda_features(tonic, phasic, eda.sfreq, windows, scrs=scrs, times_s=eda.times_s)
+    wide = features.eda(tonic, phasic, eda.sfreq, windows, scrs=scrs, times_s=eda.times_s)
     facts = {
         "stream": stream.name,
         "decomposition": config.eda.method,
@@ -213,12 +209,16 @@ def _heart(
     facts: dict[str, Any],
 ) -> Part:
     """Put the table of beats and the HRV features together."""
-    wide = hrv(
+    wide = features.hrv(
         beats,
         windows,
         domains=config.hrv.domains,
         method=config.hrv.frequency_method,
+        vlf=config.hrv.vlf_hz,
+        lf=config.hrv.lf_hz,
+        hf=config.hrv.hf_hz,
         max_corrected=config.correction.withhold_above,
+        flag_corrected=config.correction.flag_above,
     )
     table = pd.DataFrame(
         {"time_s": beats.times_s, "rr_s": beats.rr_s, "kind": beats.kind, "source": name}

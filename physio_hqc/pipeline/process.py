@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from physio_hqc.errors import ConfigError, SignalError
+from physio_hqc.errors import SignalError
 from physio_hqc.pipeline import parts
 from physio_hqc.pipeline.config import PipelineConfig, load_pipeline_config
 from physio_hqc.pipeline.parts import Part
@@ -33,12 +33,10 @@ from physio_hqc.pipeline.streams import choose_streams
 from physio_hqc.pipeline.tidy import Wide, tidy_features
 from physio_hqc.protocol import Protocol, load_protocol
 from physio_hqc.reactivity import reactivity_scores
-from physio_hqc.session import Session, Stream, open_session
+from physio_hqc.session import Session, Stream, import_notes, open_session
 
 FloatArray = NDArray[np.float64]
 Progress = Callable[[str], None]
-# Settings whose value the feature functions fix: the bands of the Task Force (1996) and the flag.
-_FIXED = (("hrv", "vlf_hz"), ("hrv", "lf_hz"), ("hrv", "hf_hz"), ("correction", "flag_above"))
 Config = PipelineConfig | str | Path | None
 
 
@@ -150,7 +148,6 @@ class _Run:
     def prepare(cls, config: Config, progress: Progress | None) -> _Run:
         """Resolve the settings."""
         settings = config if isinstance(config, PipelineConfig) else load_pipeline_config(config)
-        _refuse_without_effect(settings)
         fallback = load_protocol(settings.protocol) if settings.protocol else None
         return cls(settings, fallback, settings_of(settings, fallback), progress, [])
 
@@ -167,22 +164,13 @@ class _Run:
         )
 
 
-def _refuse_without_effect(config: PipelineConfig) -> None:
-    """Refuse a setting that the features would ignore, rather than ignore it silently."""
-    given, known = config.model_dump(), PipelineConfig().model_dump()
-    for group, key in _FIXED:
-        if given[group][key] != known[group][key]:
-            raise ConfigError(
-                f"{group}.{key}: only {known[group][key]} can be computed, not {given[group][key]}"
-            )
-
-
 def _process(session: Session, run: _Run, sha256: str, folder: Path | None) -> SessionResult:
     """Compute everything and, with a folder, write it."""
     if not session.closed:
         run.notices.append(
             "the file was never closed: what was recorded until it broke off is processed"
         )
+    run.notices.extend(import_notes(session))
     protocol = protocol_of(session, run.fallback)
     windows = windows_of(session, protocol, run.config, run.notices)
     found = _found(session, run, windows, protocol)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from physio_hqc.features.catalog import FEATURES
+from physio_hqc.features import FEATURES
 
 _SESSION_FILE = "session file"
 _EVENTS = "events and protocol of the session"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from physio_hqc.features.catalog import FEATURES
+from physio_hqc.features import FEATURES
 from physio_hqc.pipeline.config import QualitySettings
 
 SPEECH_HF_CAUTION = (

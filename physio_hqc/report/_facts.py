@@ -155,7 +155,7 @@ class Facts:
 
     def _stream_facts(self, stream: Stream) -> StreamFacts:
         gaps = stream_gaps(stream)
-        usable, quality, corrected = self._judged(stream.name)
+        usable, quality, corrected = judged(self.table("quality"), stream.name)
         n_beats = -1
         if stream.modality in ("ecg", "rr") and math.isfinite(usable):
             beats = self.table("beats")
@@ -180,23 +180,23 @@ class Facts:
             verdict=verdict(usable, quality, corrected) if stream.n_samples else "poor",
         )
 
-    def _judged(self, name: str) -> tuple[float, float, float]:
-        """Usable share, quality and share of corrected beats, weighted by length of window.
 
-        They are taken over one kind of windows, phases if there are any, because windows of
-        different kinds cover the same seconds.
-        """
-        rows = self.table("quality")
-        rows = rows[rows["stream"] == name]
-        for kind in (*_CHECKED, *dict.fromkeys(rows["kind"])):
-            chosen = rows[(rows["kind"] == kind) & (rows["duration"] > 0)]
-            if len(chosen):
-                return (
-                    _weighted(chosen, "usable_share"),
-                    _weighted(chosen, "quality"),
-                    _weighted(chosen, "corrected_share"),
-                )
-        return math.nan, math.nan, math.nan
+def judged(quality: pd.DataFrame, stream: str) -> tuple[float, float, float]:
+    """Usable share, quality and share of corrected beats of a stream, weighted by window length.
+
+    They are taken over one kind of windows, phases if there are any, because windows of
+    different kinds cover the same seconds.
+    """
+    rows = quality[quality["stream"] == stream]
+    for kind in (*_CHECKED, *dict.fromkeys(rows["kind"])):
+        chosen = rows[(rows["kind"] == kind) & (rows["duration"] > 0)]
+        if len(chosen):
+            return (
+                _weighted(chosen, "usable_share"),
+                _weighted(chosen, "quality"),
+                _weighted(chosen, "corrected_share"),
+            )
+    return math.nan, math.nan, math.nan
 
 
 def _weighted(rows: pd.DataFrame, column: str) -> float:

@@ -84,11 +84,11 @@ figure.figure img { width: 100%; max-width: 1300px; }
 .pq-card .pq-big { font-size: 1.15rem; font-weight: 600; overflow-wrap: anywhere;
   line-height: 1.25; }
 .pq-card .pq-small { font-size: .82rem; color: #57606a; overflow-wrap: anywhere; }
-.pq-columns { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.06fr); gap: 1.1rem;
-  align-items: start; }
+.pq-columns { display: flex; flex-wrap: wrap; gap: .4rem 2rem; align-items: flex-start; }
+.pq-columns > div { flex: 0 1 auto; min-width: 0; max-width: 100%; }
+.pq-columns > div > :not(.pq-scroll) { width: 0; min-width: 100%; }
 .pq-columns h6, .pq-heading { font-size: .9rem; font-weight: 600; margin: .2rem 0 .35rem; }
-@media (max-width: 1100px) { .pq-columns { grid-template-columns: minmax(0, 1fr); }
-  .pq-cards { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+@media (max-width: 1100px) { .pq-cards { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .pq-scroll { overflow-x: auto; margin-bottom: .5rem; }
 .pq-table { border-collapse: collapse; width: 100%; font-size: .85rem;
   font-variant-numeric: tabular-nums; }
@@ -116,6 +116,7 @@ figure.figure img { width: 100%; max-width: 1300px; }
 .pq-compact.pq-stream th:first-child { white-space: normal; overflow-wrap: anywhere;
   min-width: 3.4rem; max-width: 9rem; }
 .pq-numbers { width: auto; min-width: 70%; }
+.pq-stream th:first-child { max-width: 9rem; overflow: hidden; text-overflow: ellipsis; }
 .pq-stream td:nth-child(2), .pq-stream th:nth-child(2) { text-align: left; }
 .pq-rule { color: #57606a; font-size: .78rem; }
 .pq-none { color: #57606a; }

@@ -41,6 +41,12 @@ _DECOMPOSITIONS = {
     "deconvolution": "deconvolution with a biexponential response",
 }
 
+_SPECTRA = {
+    "welch": "Welch's method on the tachogram resampled at 4 Hz",
+    "lomb": "the Lomb-Scargle periodogram",
+    "ar": "an autoregressive model",
+}
+
 
 def methods(facts: Facts) -> str:
     """Make the HTML of the section on methods and provenance."""
@@ -134,12 +140,18 @@ def _heart(facts: Facts, stage: dict[str, Any]) -> tuple[str, list[str]]:
         f"{n_corrected} of {n_beats} beats ({share})"
         f"{f', namely {listed(named)}' if named else ''}. "
         "Nothing was corrected or differenced across a gap. Heart rate variability follows the "
-        f"Task Force (1996), LF {lf} and HF {hf} Hz. "
+        f"Task Force (1996); spectra by {_spectrum(facts)}, LF {lf} and HF {hf} Hz. "
         f"Windows with more than {flag:g} % corrected beats are flagged, HRV is withheld above "
         f"{withhold:g} %. HF power in phases of speech is reported with the caution that breathing "
         "leaves the HF band."
     )
     return text, [QUINTANA, LIPPONEN, TASK_FORCE]
+
+
+def _spectrum(facts: Facts) -> str:
+    config = facts.provenance.get("config", {})
+    method = config.get("hrv", {}).get("frequency_method") if isinstance(config, dict) else None
+    return _SPECTRA.get(str(method), _SPECTRA["welch"])
 
 
 def _band(facts: Facts, name: str, default: tuple[float, float]) -> str:

@@ -30,6 +30,7 @@ from physio_hqc.report._html import badge, bullets, table
 from physio_hqc.report._style import role_color, time_unit
 from physio_hqc.report._tables import Notes, speech_box, value_html
 from physio_hqc.report._verdict import RULE
+from physio_hqc.session.format import UNKNOWN_T0
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,7 +164,7 @@ def _cards(facts: Facts) -> str:
         (
             "How long",
             clock(session.duration),
-            esc(f"from {wall_clock(session.t0_unix_ns)}"),
+            esc(_began(session.t0_unix_ns)),
         ),
         (
             "How good",
@@ -178,6 +179,11 @@ def _cards(facts: Facts) -> str:
             for heading, big, small in cards
         )
     )
+
+
+def _began(t0_unix_ns: int) -> str:
+    """Say when second 0 was, where the recording tells."""
+    return "start time not known" if t0_unix_ns == UNKNOWN_T0 else f"from {wall_clock(t0_unix_ns)}"
 
 
 def _timeline(facts: Facts) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from physio_hqc.errors import OutputError
 from physio_hqc.report import figures
 from physio_hqc.report._facts import Facts
 from physio_hqc.report._format import DASH, esc, number, percent
 from physio_hqc.report._html import CSS, badge, paragraph, table
 from physio_hqc.report._methods import methods
 from physio_hqc.report._overview import overview, title
+from physio_hqc.report._page import save_page
 from physio_hqc.report._tables import KINDS, feature_table
 from physio_hqc.report._verdict import RULE, window_verdict
 
@@ -295,33 +292,6 @@ def _features(facts: Facts) -> Iterator[Part]:
 
 
 def _save(report: Any, facts: Facts, path: Path) -> Path:
-    """Write beside the target and rename, so that no half report is ever seen."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # The suffix decides the format, and mne.Report refuses what exists.
-        whole = part.with_name(f"{part.name}.html")
-        report.save(whole, open_browser=False, overwrite=True, verbose="error")
-        text = whole.read_text(encoding="utf-8")
-        whole.write_text(_dated(text, facts), encoding="utf-8", newline="\n")
-        whole.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: the report cannot be written ({error.strerror or error}); "
-            "choose a folder that you may write to"
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.with_name(f"{part.name}.html").unlink(missing_ok=True)
-    return path
-
-
-def _dated(text: str, facts: Facts) -> str:
-    """Put what the report is made from where mne.Report puts the time of day.
-
-    The same input and settings then give the same file.
-    """
     package = facts.provenance.get("package", {})
     version = package.get("version", "") if isinstance(package, dict) else ""
-    print_ = str(facts.provenance.get("fingerprint", ""))[:12]
-    made = esc(f"physio_hqc {version} {f'({print_}) ' if print_ else ''}".replace("  ", " "))
-    return re.sub(r"Created on [\d:\- ]+ via", lambda _: f"Created by {made}via", text, count=1)
+    return save_page(report, path, version, str(facts.provenance.get("fingerprint", ""))[:12])

@@ -10,7 +10,7 @@ from physio_hqc.session.format import (
     BlockFlag,
 )
 from physio_hqc.session.reader import Session, Stream, open_session
-from physio_hqc.session.summary import summarize
+from physio_hqc.session.summary import import_notes, summarize
 from physio_hqc.session.timebase import TimeBase, reconstruct
 from physio_hqc.session.writer import SessionWriter
 
@@ -26,6 +26,7 @@ __all__ = [
     "SessionWriter",
     "Stream",
     "TimeBase",
+    "import_notes",
     "open_session",
     "reconstruct",
     "summarize",

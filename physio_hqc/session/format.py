@@ -41,6 +41,9 @@ EVENT_DTYPE: Final = np.dtype(
     ]
 )
 
+UNKNOWN_T0: Final = 0
+"""``t0_unix_ns`` of a recording that does not tell when it began."""
+
 MAX_STREAMS: Final = 1024
 MAX_CHANNELS: Final = 1024
 MAX_EVENTS: Final = 5_000_000

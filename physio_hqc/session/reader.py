@@ -93,7 +93,7 @@ class Session:
     protocol : str
         The protocol as YAML text; empty if the file carries none.
     t0_unix_ns : int
-        Wall-clock time of second 0.
+        Wall-clock time of second 0; 0 where the recording does not tell.
     created_utc, software : str
     closed : bool
         False while it is being recorded, or after a recorder died.
@@ -135,6 +135,8 @@ class Session:
         self.created_utc = _text(attrs.get("created_utc", ""))
         self.software = _text(attrs.get("software", ""))
         self.t0_unix_ns = int(attrs["t0_unix_ns"])
+        if not -(2**63) <= self.t0_unix_ns < 2**63:
+            raise SessionFileError(f"{self.path}: its start time makes no sense")
         self.closed = bool(attrs.get("closed", False))
         size = self.path.stat().st_size
         root = _member(self._file, "streams", h5py.Group, self.path)

@@ -49,9 +49,11 @@ def summarize(session: Session) -> dict[str, Any]:
         "dyad_id": session.dyad_id,
         "role": session.role,
         "created_utc": session.created_utc,
+        "t0_unix_ns": session.t0_unix_ns or None,
         "software": session.software,
         "closed": session.closed,
         "duration_s": round(session.duration, 6),
+        "notes": import_notes(session),
         "streams": [_stream(stream) for stream in session.streams.values()],
         "events": [
             {
@@ -65,6 +67,25 @@ def summarize(session: Session) -> dict[str, Any]:
             for row in events.itertuples(index=False)
         ],
     }
+
+
+def import_notes(session: Session) -> list[str]:
+    """What the importer noted when it made this session: losses, assumptions, renamed channels.
+
+    The notes stand in the device facts of the streams, which are the file's and may be anything.
+
+    Parameters
+    ----------
+    session : Session
+
+    Returns
+    -------
+    list of str
+        Each note once; empty for a session that was recorded or simulated.
+    """
+    found = [stream.device.get("import_notes") for stream in session.streams.values()]
+    notes = [str(note) for part in found if isinstance(part, list) for note in part]
+    return list(dict.fromkeys(notes))
 
 
 def _stream(stream: Stream) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import SessionFileError
+from physio_hqc.session.format import UNKNOWN_T0
 
 if TYPE_CHECKING:
     import mne
@@ -47,7 +48,10 @@ def to_mne_raw(session: Session, streams: list[str] | None, sfreq: float | None)
             rows.append(np.nan_to_num(on_grid))
     info = mne.create_info(names, rate, kinds)
     raw = mne.io.RawArray(np.array(rows), info, verbose="error")
-    start = datetime.fromtimestamp(0, tz=UTC) + timedelta(microseconds=session.t0_unix_ns // 1000)
+    start = None
+    if session.t0_unix_ns != UNKNOWN_T0:
+        epoch = datetime.fromtimestamp(0, tz=UTC)
+        start = epoch + timedelta(microseconds=session.t0_unix_ns // 1000)
     raw.set_meas_date(start)
     raw.set_annotations(_annotations(session, gaps, start), verbose="error")
     return raw
@@ -96,7 +100,7 @@ def _holes(
 
 
 def _annotations(
-    session: Session, gaps: list[tuple[float, float, list[str]]], start: datetime
+    session: Session, gaps: list[tuple[float, float, list[str]]], start: datetime | None
 ) -> mne.Annotations:
     import mne
 

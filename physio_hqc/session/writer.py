@@ -31,6 +31,7 @@ from physio_hqc.session.format import (
     MAX_STREAMS,
     MAX_TEXT_BYTES,
     MODALITIES,
+    UNKNOWN_T0,
     BlockFlag,
 )
 
@@ -52,11 +53,11 @@ class SessionWriter:
     protocol : str
         The protocol as YAML text, so that the file explains itself.
     t0_unix_ns : int, optional
-        Wall-clock time of second 0; now by default.
+        Wall-clock time of second 0; now by default, 0 where it is not known.
     session_id : str, optional
         A UUID; a random one by default.
     created_utc : str, optional
-        ISO 8601; the time `t0_unix_ns` stands for by default.
+        ISO 8601; the time of second 0 by default, or now where that is not known.
     overwrite : bool
         Replace an existing file instead of refusing.
     atomic : bool
@@ -109,7 +110,7 @@ class SessionWriter:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "session_id": session_id or str(uuid.uuid4()),
-            "created_utc": created_utc or _iso_utc(t0),
+            "created_utc": created_utc or _iso_utc(time.time_ns() if t0 == UNKNOWN_T0 else t0),
             "t0_unix_ns": np.int64(t0),
             "participant_id": participant_id,
             "condition": condition,

@@ -79,6 +79,9 @@ def correct_beats(
     - Thresholds are at least 10 ms, so that a perfectly even series is left alone; with fewer
       than 30 intervals quartiles say little and the floor is 100 ms: only gross errors are then
       corrected.
+    - An interval is split, or joined with the next, only if that brings it nearer to the median:
+      where breathing alone makes intervals swing, the thresholds are wide enough for a single
+      slow beat to pass as two.
     - An interval near 3 or 4 times the median counts as 2 or 3 missed beats.
     - An ectopic pattern is a long and a short interval side by side; the beat between them is the
       one that is moved (NeuroKit2 moves the beat after).
@@ -259,7 +262,8 @@ def _classify(rr: NDArray[np.float64]) -> _Verdict:
 
     long, short = (d > 1) & (s22 < -1), (d < -1) & (s22 > 1)
     fold, lacks = _missed_fold(padded, median, limit)
-    extra = candidate & short & (np.abs(padded + _shift(padded, 1) - median) < limit)
+    joined = np.abs(padded + _shift(padded, 1) - median)
+    extra = candidate & short & (joined < limit) & (joined < np.abs(padded - median))
     missed = candidate & long & lacks & ~extra
     odd = candidate & (long | short | (np.abs(m) > 3)) & ~extra & ~missed
 
@@ -337,7 +341,8 @@ def _missed_fold(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return into how many intervals each would split, and whether the parts are usual ones."""
     fold = np.maximum(np.round(np.nan_to_num(rr / median)), 2)
-    return fold, (np.abs(rr / fold - median) < limit) & (fold <= 4)
+    off = np.abs(rr / fold - median)
+    return fold, (off < limit) & (off < np.abs(rr - median)) & (fold <= 4)
 
 
 def _apply(series: _Series, verdict: _Verdict) -> _Series:

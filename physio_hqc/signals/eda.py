@@ -489,7 +489,11 @@ def _scrs_of_run(
     light, _ = _smooth_derivatives(means, mean_rate, level_sigma)
     level = np.interp(grid, mean_times, light)
     pulse_min = amplitude_min * _pulse_gain(sigma)
-    pulses, _ = find_peaks(sharp, prominence=0.5 * pulse_min, wlen=int(2 * 10 * _SCR_GRID_HZ) + 1)
+    reach = int(10 * _SCR_GRID_HZ)
+    # A plateau as wide as the window in which prominence is measured has none: no response.
+    pulses, _ = find_peaks(
+        sharp, plateau_size=(None, reach), prominence=0.5 * pulse_min, wlen=2 * reach + 1
+    )
     for _ in range(2):  # once more, because a dropped pulse no longer bounds its neighbors
         table, keep = _measure(level, sharp, pulses, sigma, amplitude_min, rise_min, rise_max)
         pulses = pulses[keep]
@@ -580,7 +584,7 @@ def _half_recovery(
     found = below.any(axis=1) & (step > 0)
     rows = np.arange(peak.size)
     before, at = values[rows, step - 1], values[rows, step]
-    drop = np.where(before > at, before - at, 1.0)
+    drop = np.where(found, before - at, 1.0)
     return np.where(found, step - 1 + (before - half) / drop, np.nan)
 
 

@@ -33,6 +33,8 @@ _VLF_RR_PER_RMSSD = 0.3
 _DBP_PER_SBP_WAVE = 0.5
 _ARRIVAL_PER_MMHG = -0.004
 _CALIBRATIONS = 7
+# No recording begins or ends inside a QRS complex whose R peak is counted as a beat.
+_WHOLE_QRS_S = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +162,7 @@ def _draw_waves(
         sbp_level=levels["sbp"],
         dbp_level=levels["dbp"],
         hr_level=levels["hr"],
-        first_beat_s=float(rng.uniform(0.05, 0.95) * base_rr[0]),
+        first_beat_s=_WHOLE_QRS_S + float(rng.uniform(0.0, 0.8) * base_rr[0]),
     )
 
 
@@ -195,7 +197,7 @@ def _recurse(waves: _Waves, wave: FloatArray, duration: float) -> tuple[FloatArr
         position = beats[-1] * WAVE_SFREQ
         index = int(position)
         rr = course[index] + (course[index + 1] - course[index]) * (position - index)
-        if beats[-1] + rr >= duration:
+        if beats[-1] + rr >= duration - _WHOLE_QRS_S:
             break
         beats.append(beats[-1] + rr)
         intervals.append(rr)

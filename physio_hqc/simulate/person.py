@@ -126,7 +126,8 @@ def draw_person(
     """Draw a student-aged participant at random.
 
     Men rest at a pressure 8 mmHg higher and a heart rate 3/min lower than women; RMSSD is
-    log-normal around 38 ms, and the baroreflex gain follows RMSSD with some scatter.
+    log-normal around 38 ms at 70/min and falls with the square of the heart rate (a choice of
+    this simulator), and the baroreflex gain follows RMSSD with some scatter.
 
     Parameters
     ----------
@@ -136,8 +137,8 @@ def draw_person(
         By how many mmHg men's systolic reactivity exceeds women's.
     fixed : mapping, optional
         Fields of :class:`Person` to set instead of drawing. The other values are those that
-        would have been drawn anyway, except that a given ``sex``, ``sbp`` or ``rmssd`` also moves
-        what depends on it.
+        would have been drawn anyway, except that a given ``sex``, ``sbp``, ``hr`` or ``rmssd``
+        also moves what depends on it.
 
     Returns
     -------
@@ -167,7 +168,9 @@ def draw_person(
     sbp = float(np.clip(fixed.get("sbp", drawn_sbp), *_LIMITS["sbp"]))
     dbp = round(float(np.clip(72.0 + 0.45 * (sbp - 116.0) + rng.normal(0, 5), 45, sbp - 22)), 4)
     hr = _between(rng, 69.0 if male else 72.0, 8.0, 50.0, 95.0)
-    drawn_rmssd = _log_between(rng, 38.0, 0.4, 12.0, 90.0)
+    # Short intervals leave little room to vary: without this, a fast heart may swing absurdly.
+    median_rmssd = 38.0 * (70.0 / float(fixed.get("hr", hr))) ** 2
+    drawn_rmssd = _log_between(rng, median_rmssd, 0.35, 10.0, 90.0)
     rmssd = float(fixed.get("rmssd", drawn_rmssd))
     brs = 14.0 * (rmssd / 38.0) ** 0.7 * float(np.exp(rng.normal(0.0, 0.2)))
     person = Person(

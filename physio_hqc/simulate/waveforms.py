@@ -24,6 +24,9 @@ _ROUNDING_S = 0.07
 _NOTCH = (-0.09, 0.17, 0.022)
 _DICROTIC = (0.05, 0.25, 0.045)
 
+# How far beside the record the beats stand that are added to it.
+_BESIDE_S = 0.25
+
 # Time constants of a skin conductance response, s: decay and rise.
 SCR_DECAY_S, SCR_RISE_S = 2.0, 0.7
 # The biexponential peaks where its derivative vanishes.
@@ -70,8 +73,8 @@ def ecg_waveform(
     """Render an ECG whose R peaks lie exactly at the given times.
 
     P, Q, R, S and T are Gaussians in time around each R peak, T displaced and widened with the
-    square root of the interval. One beat is added before the first and after the last, so that
-    the record does not begin with half a beat.
+    square root of the interval. Beats beside the record on either side give it the T wave and
+    the P wave that belong to them.
 
     Parameters
     ----------
@@ -111,6 +114,11 @@ def ecg_waveform(
     if not len(beats):
         return np.zeros_like(times)
     beats = _with_virtual(beats, 2)
+    if times.size:
+        # Beside the record, never in it: a beat that nobody asked for would be no truth.
+        beats[1] = min(beats[1], times.min() - _BESIDE_S)
+        beats[-2] = max(beats[-2], times.max() + _BESIDE_S)
+        beats[0], beats[-1] = beats[1] - 1.0, beats[-2] + 1.0
     heights = np.concatenate([heights[[0, 0]], heights, heights[[-1, -1]]])
     current = np.clip(np.searchsorted(beats, times, side="right") - 1, 0, len(beats) - 2)
     since = times - beats[current]

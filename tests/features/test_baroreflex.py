@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from physio_hqc.errors import SignalError
-from physio_hqc.features._catalog_pressure_eda import CATALOG
-from physio_hqc.features.baroreflex import (
+from physio_hqc.features import (
     baroreflex,
     baroreflex_sequences,
     pair_pressure_with_intervals,
 )
+from physio_hqc.features._catalog_pressure_eda import CATALOG
 from physio_hqc.signals.beats import correct_beats
 
 SBP = [120, 119, 121, 123, 126, 125, 124, 122, 119, 120, 120.5, 121.2, 123, 122]

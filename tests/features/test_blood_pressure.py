@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from physio_hqc.errors import SignalError
+from physio_hqc.features import blood_pressure, cuff_pressure
 from physio_hqc.features._catalog_pressure_eda import CATALOG
-from physio_hqc.features.blood_pressure import blood_pressure, cuff_pressure
 
 
 def beats_table(n=300, seed=0):

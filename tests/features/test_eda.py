@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from physio_hqc.errors import SignalError
+from physio_hqc.features import eda
 from physio_hqc.features._catalog_pressure_eda import CATALOG
-from physio_hqc.features.eda import eda
 
 RATE = 8.0
 

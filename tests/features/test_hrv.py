@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from physio_hqc.errors import SignalError
-from physio_hqc.features import hrv, hrv_frequency, hrv_nonlinear, hrv_time
+from physio_hqc.features import GATES, hrv, hrv_frequency, hrv_nonlinear, hrv_time
 from physio_hqc.features._catalog_hrv import CATALOG
-from physio_hqc.features.hrv import GATES, Gate
+from physio_hqc.features._hrv_gates import Gate
 
 
 def beats(n=900, seed=0):
@@ -73,11 +73,11 @@ def test_input_is_not_changed():
     hrv(times, windows)
 
 
-def test_a_day_of_windows_costs_seconds():
+def test_a_day_of_windows_costs_less_than_a_second():
     times = beats(108_000)
     onset = np.arange(2870) * 30.0
     windows = np.column_stack([onset, onset + 300])
     start = time.process_time()
     table = hrv(times, windows, domains=["time", "frequency"])
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 1
     assert table["HRV_LF"].notna().all()

@@ -7,8 +7,9 @@ from scipy import interpolate, signal
 from physio_hqc.errors import SignalError
 from physio_hqc.features import hrv_frequency
 from physio_hqc.features._hrv_frequency import COLUMNS
-from physio_hqc.features._hrv_spectra import BANDS_HZ, _periodogram, band_weights
+from physio_hqc.features._hrv_spectra import Bands, _periodogram, band_weights
 
+BANDS_HZ = Bands((0.0033, 0.04), (0.04, 0.15), (0.15, 0.40))
 OPEN = dict.fromkeys(COLUMNS, (0, 0, 0, 0))
 
 
@@ -53,7 +54,7 @@ def test_example_c_even_grid():
     t = np.arange(1200) / 4
     x = 40 * np.sin(2 * np.pi * 0.1 * t) + 20 * np.sin(2 * np.pi * 0.25 * t)
     taper = signal.get_window("hann", 1200)
-    powers = (_periodogram(x[None], taper) @ band_weights(np.fft.rfftfreq(1200, 0.25)))[0]
+    powers = (_periodogram(x[None], taper) @ band_weights(np.fft.rfftfreq(1200, 0.25), BANDS_HZ))[0]
     assert powers[1] == pytest.approx(800, abs=0.05)
     assert powers[2] == pytest.approx(200, abs=0.05)
 
@@ -142,7 +143,7 @@ def test_burg_equals_the_levinson_solution_of_a_known_process():
 
 def test_band_weights_integrate_a_straight_density_exactly():
     frequency = np.fft.rfftfreq(240, 0.25)
-    powers = np.vstack([np.ones_like(frequency), frequency]) @ band_weights(frequency)
+    powers = np.vstack([np.ones_like(frequency), frequency]) @ band_weights(frequency, BANDS_HZ)
     for (low, high), flat, ramp in zip(BANDS_HZ, *powers, strict=True):
         assert flat == pytest.approx(high - low)
         assert ramp == pytest.approx((high**2 - low**2) / 2, rel=1e-3)
@@ -214,3 +215,51 @@ def test_constant_intervals_have_no_power_and_no_ratio(method):
 def test_unknown_options_are_refused(options):
     with pytest.raises(SignalError):
         hrv_frequency(np.arange(100) * 0.8, **options)
+
+
+METHODS = pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+
+
+@METHODS
+def test_bands_can_be_set(method):
+    # 40 ms at 0.1 Hz and 20 ms at 0.25 Hz: powers of 800 and 200 ms² wherever the limits lie.
+    table = hrv_frequency(
+        example_d(), method=method, gates=OPEN, vlf=(0, 0.07), lf=(0.2, 0.3), hf=(0.3, 0.5)
+    )
+    assert table["HRV_LF"][0] == pytest.approx(200, rel=0.12)
+    assert table["HRV_HF"][0] < 10
+    assert table["HRV_VLF"][0] < 10
+    assert table["HRV_TP"][0] == pytest.approx(
+        table[["HRV_VLF", "HRV_LF", "HRV_HF"]].iloc[0].sum(), rel=1e-12
+    )
+
+
+@METHODS
+def test_power_above_the_usual_bands_is_found(method):
+    times = [0.0]
+    for drift in np.cumsum(0.1 * np.random.default_rng(0).standard_normal(750)):
+        times.append(times[-1] + 0.4 + 0.01 * np.sin(2 * np.pi * 0.8 * times[-1] + drift))
+    usual = hrv_frequency(times, method=method, gates=OPEN)
+    wide = hrv_frequency(times, method=method, gates=OPEN, hf=(0.15, 1.04))
+    assert usual["HRV_HF"][0] < 2
+    assert wide["HRV_HF"][0] == pytest.approx(50, rel=0.25)
+    np.testing.assert_allclose(usual["HRV_LF"], wide["HRV_LF"], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("bands", "said"),
+    [
+        ({"lf": (0.15, 0.04)}, "lf is .*pass lower and upper limit"),
+        ({"hf": (0.15, 2.5)}, "hf is .*0 to 2"),
+        ({"vlf": (-0.1, 0.04)}, "vlf is"),
+        ({"vlf": (np.nan, 0.04)}, "vlf is"),
+        ({"lf": (0.04,)}, "lf is"),
+        ({"lf": "ab"}, "lf is"),
+        ({"lf": 0.04}, "lf is"),
+        ({"hf": (0.12, 0.4)}, "lf reaches into hf"),
+        ({"vlf": (0.0, 0.05)}, "vlf reaches into lf"),
+    ],
+)
+def test_bands_without_meaning_are_refused(bands, said):
+    with pytest.raises(SignalError, match=said):
+        hrv_frequency(example_d(), **bands)

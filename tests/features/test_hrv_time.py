@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from physio_hqc.features import hrv_time
+from physio_hqc.errors import SignalError
+from physio_hqc.features import hrv, hrv_frequency, hrv_nonlinear, hrv_time
 from physio_hqc.features._hrv_time import COLUMNS, _tinn
 from physio_hqc.signals.beats import plain_beats
 
@@ -167,6 +168,18 @@ def test_corrected_beats_flag_then_withhold():
         "",
     ]
     assert hrv_time(beats, windows, max_corrected=1.0)["HRV_RMSSD"].notna().all()
+    for part in (hrv, hrv_time, hrv_frequency, hrv_nonlinear):
+        texts = part(beats, windows, flag_corrected=0.08).attrs["reasons"]
+        assert not any("7 % of beats" in text for column in texts.values() for text in column)
+    none = hrv_time(beats, windows, flag_corrected=0.0).attrs["reasons"]["HRV_RMSSD"]
+    assert none[0] == "flag: 7 % of beats corrected"
+
+
+@pytest.mark.parametrize("name", ["flag_corrected", "max_corrected"])
+@pytest.mark.parametrize("share", [-0.1, 5, np.nan])
+def test_a_share_of_corrected_beats_lies_from_0_to_1(name, share):
+    with pytest.raises(SignalError, match=f"{name} is .*0 to 1"):
+        hrv_time(np.arange(100) * 0.8, **{name: share})
 
 
 @pytest.mark.parametrize("times", [[], [1.0], [1.0, 1.8]])

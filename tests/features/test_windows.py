@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -45,11 +42,12 @@ def test_merged_tables_keep_all_reasons():
     assert merged.attrs["reasons"] == {"A": ["flag: x"], "B": [""]}
 
 
-def test_a_module_never_hides_the_function_it_is_named_after():
-    code = (
-        "import physio_hqc.features.hrv, physio_hqc.features as room\n"
-        "assert callable(room.hrv) and callable(room.hrv_time)\n"
-        "from physio_hqc.features import hrv\n"
-        "assert hrv is room.hrv and hrv.__name__ == 'hrv'\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+def test_a_copy_of_a_table_has_reasons_of_its_own():
+    reasons = Reasons(2)
+    reasons.flag("A", where=True, text="x")
+    table = reasons.frame({"A": [1.0, 2.0], "B": [1.0, 2.0]})
+    column, copied = table["A"], table.copy()
+    copied.attrs["reasons"]["A"][0] = "changed"
+    assert table.attrs["reasons"]["A"] == ["flag: x", "flag: x"]
+    assert column.attrs["reasons"] == table.attrs["reasons"]
+    assert isinstance(copied.attrs["reasons"]["A"], list)

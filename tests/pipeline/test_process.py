@@ -473,14 +473,6 @@ def test_a_wrong_configuration_is_one_clear_error(brief, tmp_path):
         process_session(brief.path, PipelineConfig(protocol="lepore_1939"))
 
 
-@pytest.mark.parametrize(
-    "settings", [{"hrv": {"hf_hz": [0.12, 0.4]}}, {"correction": {"flag_above": 0.1}}]
-)
-def test_a_setting_without_effect_is_refused(brief, settings):
-    with pytest.raises(ConfigError, match="can be computed"):
-        process_session(brief.path, PipelineConfig.model_validate(settings))
-
-
 def test_a_folder_that_cannot_be_written_is_one_clear_error(brief, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot be written"):

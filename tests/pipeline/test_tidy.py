@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,3 +83,20 @@ def test_speech_cautions(feature, caution):
     table = tidied(wide({feature: [1, 2, 3]}, reasons))
     expected = f"flag: 70 s, 120 s recommended; {caution}".rstrip("; ")
     assert table["reason"].tolist() == ["", expected, ""]
+
+
+def test_every_feature_that_rests_on_hf_carries_the_caution_in_speech():
+    normalized = {"HRV_LFn", "HRV_LFnu", "HRV_HFn", "HRV_HFnu", "HRV_LFHF"}
+    hf = normalized | {"HRV_HF", "HRV_LnHF"}
+    # The catalog says what is defined by HF or as a share of the total that holds it. The total
+    # itself keeps what breathing moves within it.
+    by_hf = re.compile("HRV_(HF|TP)")
+    defined = {name for name, info in FEATURES.items() if by_hf.search(info.description)}
+    assert hf == (defined | {"HRV_HF"}) - {"HRV_TP"}
+    table = tidied(wide({name: [1, 2, 3] for name in FEATURES}))
+    for name in FEATURES:
+        caution = SPEECH_HF_CAUTION if name in hf else ""
+        caution = SPEECH_LF_CAUTION if name == "HRV_LF" else caution
+        expected = ["", f"flag: {caution}" if caution else "", ""]
+        found = [table.loc[(window, name), "reason"] for window in WINDOWS["window"]]
+        assert found == expected, name

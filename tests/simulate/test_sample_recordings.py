@@ -20,4 +20,4 @@ def test_three_small_sessions_with_their_truth(tmp_path: Path) -> None:
         with open_session(tmp_path / f"{condition}.h5") as session:
             assert session.condition == load_truth(session.path).condition == condition
             assert sorted(session.streams) == ["bp", "cuff", "ecg", "eda"]
-            assert 300 <= session.duration <= 400
+            assert 600 <= session.duration <= 800

@@ -1,5 +1,6 @@
 """Figures of a report: plain data in, a Matplotlib ``Figure`` out, nothing shown or saved."""
 
+from physio_hqc.report.figures.conditions import conditions_figure
 from physio_hqc.report.figures.ecg import (
     correction_spans,
     ecg_strips_figure,
@@ -14,6 +15,7 @@ from physio_hqc.report.figures.signals import signals_figure
 from physio_hqc.report.figures.sliding import sliding_figure
 
 __all__ = [
+    "conditions_figure",
     "correction_spans",
     "ecg_strips_figure",
     "eda_figure",

@@ -135,20 +135,24 @@ def _draw_strip(axis: Axes, stream: Stream, beats: pd.DataFrame, span: Span) -> 
         axis.text(0.5, 0.5, "no signal", transform=axis.transAxes, ha="center", fontsize=9)
         return
     low, high = limits[:2]
-    axis.set_ylim(low, high + 0.22 * (high - low))
-    axis.locator_params(axis="y", nbins=4)
     inside = beats[(beats["time_s"] >= start) & (beats["time_s"] < stop)]
-    heights = _at(times, values, inside["time_s"].to_numpy(dtype=float))
-    above = np.where(np.isfinite(heights), heights, high) + 0.12 * (high - low)
     normal = (inside["kind"] == "normal").to_numpy()
     peaks = inside["time_s"].to_numpy(dtype=float)
-    axis.plot(peaks[normal], above[normal], "v", color=GREY, markersize=4.5, zorder=3)
+    # Where R peaks point down, the markers stand below them.
+    up = -1.0 if _points_down(times, values, peaks) else 1.0
+    room = 0.22 * (high - low)
+    axis.set_ylim(low - (room if up < 0 else 0), high + (room if up > 0 else 0))
+    axis.locator_params(axis="y", nbins=4)
+    tips = up * _highest_near(times, up * values, peaks)
+    beside = np.where(np.isfinite(tips), tips, high if up > 0 else low) + up * 0.12 * (high - low)
+    triangle = "v" if up > 0 else "^"
+    axis.plot(peaks[normal], beside[normal], triangle, color=GREY, markersize=4.5, zorder=3)
     for kind, (color, marker, _) in KIND_STYLES.items():
         chosen = (inside["kind"] == kind).to_numpy()
         axis.vlines(peaks[chosen], low, high, color=color, linewidth=1.0, linestyle=":", zorder=1)
         axis.plot(
             peaks[chosen],
-            above[chosen],
+            beside[chosen],
             marker,
             color=color,
             markersize=6.5,
@@ -157,7 +161,18 @@ def _draw_strip(axis: Axes, stream: Stream, beats: pd.DataFrame, span: Span) -> 
         )
 
 
-def _at(
+def _points_down(
+    times: NDArray[np.float64], values: NDArray[np.float64], peaks: NDArray[np.float64]
+) -> bool:
+    """Whether most R peaks of the strip lie below the middle of the trace."""
+    known = np.isfinite(values)
+    if not known.any() or not len(peaks):
+        return False
+    at_peaks = np.interp(peaks, times[known], values[known])
+    return bool(np.median(at_peaks) < np.median(values[known]))
+
+
+def _highest_near(
     times: NDArray[np.float64], values: NDArray[np.float64], where: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Largest value within 20 ms of each time, so that a marker clears the peak."""

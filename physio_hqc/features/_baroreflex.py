@@ -11,8 +11,6 @@ from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal, true_runs
 from physio_hqc.signals.beats import Beats
 
-__all__ = ["baroreflex", "baroreflex_sequences", "pair_pressure_with_intervals"]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -66,6 +64,9 @@ def baroreflex(
         One row per window: ``BRS_Sequence``, ``BRS_Up``, ``BRS_Down`` (ms/mmHg, mean slope of
         all, rising and falling sequences), ``BRS_N_Sequences``, ``BRS_BEI`` (share of SBP ramps
         that the interval follows, 0 to 1).
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------

@@ -11,8 +11,6 @@ from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal, as_times, check_sfreq
 from physio_hqc.signals.eda import detect_scrs
 
-__all__ = ["eda"]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -65,6 +63,9 @@ def eda(
         ``EDA_Tonic_Slope`` (µS/min, least squares), ``SCR_Peaks_N``, ``SCR_Rate`` (1/min),
         ``SCR_Peaks_Amplitude_Mean``, ``SCR_Peaks_Amplitude_Sum`` (µS), ``SCR_RiseTime_Mean``,
         ``SCR_RecoveryTime_Mean`` (s).
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------

@@ -10,8 +10,6 @@ from physio_hqc.errors import SignalError
 from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal
 
-__all__ = ["blood_pressure", "cuff_pressure"]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -52,7 +50,10 @@ def blood_pressure(
     DataFrame
         One row per window: ``BP_SBP_Mean``, ``BP_DBP_Mean``, ``BP_MAP_Mean``, ``BP_PP_Mean``,
         ``BP_SBP_SD``, ``BP_DBP_SD`` (n - 1), all in mmHg, ``BP_N`` and, with ``heart_rate``,
-        ``BP_RPP_Mean``. ``attrs["reasons"]`` says why a value is NaN.
+        ``BP_RPP_Mean``.
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------
@@ -142,6 +143,9 @@ def cuff_pressure(
         One row per window: ``CUFF_SBP_Mean``, ``CUFF_DBP_Mean``, ``CUFF_MAP_Mean``,
         ``CUFF_PP_Mean`` (mmHg), ``CUFF_HR_Mean`` (1/min), ``CUFF_RPP_Mean`` (mmHg/min, mean of
         SBP times HR of each reading), ``CUFF_N``, ``CUFF_MAP_Computed_N``.
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------

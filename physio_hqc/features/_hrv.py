@@ -8,15 +8,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from physio_hqc.errors import SignalError
-from physio_hqc.features._hrv_frequency import frequency_table, hrv_frequency
-from physio_hqc.features._hrv_gates import GATES, Gate, resolve_gates
-from physio_hqc.features._hrv_nonlinear import hrv_nonlinear, nonlinear_table
+from physio_hqc.features._hrv_frequency import HF_HZ, LF_HZ, VLF_HZ, frequency_table, spectrum_of
+from physio_hqc.features._hrv_gates import limits_of
+from physio_hqc.features._hrv_nonlinear import nonlinear_table
 from physio_hqc.features._hrv_series import lay_out
-from physio_hqc.features._hrv_time import hrv_time, time_table
+from physio_hqc.features._hrv_time import time_table
 from physio_hqc.features._windows import merge_tables
 from physio_hqc.signals.beats import Beats
-
-__all__ = ["DOMAINS", "GATES", "Gate", "hrv", "hrv_frequency", "hrv_nonlinear", "hrv_time"]
 
 DOMAINS = ("time", "frequency", "nonlinear")
 
@@ -29,9 +27,13 @@ def hrv(
     method: str = "welch",
     segment_s: float = 256.0,
     detrend: str = "linear",
+    vlf: tuple[float, float] = VLF_HZ,
+    lf: tuple[float, float] = LF_HZ,
+    hf: tuple[float, float] = HF_HZ,
     max_rr_s: float = 3.0,
     gates: Mapping[str, Sequence[float]] | None = None,
     max_corrected: float = 0.20,
+    flag_corrected: float = 0.05,
 ) -> pd.DataFrame:
     """Compute heart-rate variability in every window.
 
@@ -47,22 +49,23 @@ def hrv(
         the intervals that lie wholly inside it.
     domains : sequence of str
         Any of ``"time"``, ``"frequency"``, ``"nonlinear"``.
-    method, segment_s, detrend
-        How the spectrum is estimated: see `hrv_frequency`.
+    method, segment_s, detrend, vlf, lf, hf
+        How the spectrum is estimated, and its bands in Hz: see `hrv_frequency`.
     max_rr_s : float
         For plain beat times: a longer interval in s counts as a gap.
     gates : mapping, optional
         Column name to (recommended s, minimum s[, recommended n, minimum n]), over the defaults
-        in ``physio_hqc.features.hrv.GATES``.
-    max_corrected : float
-        Windows with a larger share of corrected beats give no values; above 0.05 they are
-        flagged.
+        in ``physio_hqc.features.GATES``.
+    max_corrected, flag_corrected : float
+        Windows with a larger share of corrected beats give no values, or flagged ones.
 
     Returns
     -------
     DataFrame, m rows
-        One column per index; ``attrs["reasons"]`` maps each column to one text per window: why
-        the value is NaN, ``"flag: ..."`` for a caution, or ``""``.
+        One column per index.
+
+        ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
+        NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
 
     Raises
     ------
@@ -91,12 +94,11 @@ def hrv(
     if unknown or isinstance(domains, str) or not domains:
         raise SignalError(f"domains is {domains!r}: pass a list of {', '.join(DOMAINS)}")
     series = lay_out(beats, windows, max_rr_s)
-    table = resolve_gates(gates)
+    limits = limits_of(gates, max_corrected, flag_corrected)
+    spectrum = spectrum_of(method, segment_s, detrend, vlf, lf, hf)
     tables = {
-        "time": lambda: time_table(series, table, max_corrected),
-        "frequency": lambda: frequency_table(
-            series, table, max_corrected, method, segment_s, detrend
-        ),
-        "nonlinear": lambda: nonlinear_table(series, table, max_corrected),
+        "time": lambda: time_table(series, limits),
+        "frequency": lambda: frequency_table(series, limits, spectrum),
+        "nonlinear": lambda: nonlinear_table(series, limits),
     }
     return merge_tables([tables[domain]() for domain in DOMAINS if domain in domains])

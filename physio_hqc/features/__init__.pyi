@@ -1,0 +1,12 @@
+from ._baroreflex import baroreflex as baroreflex
+from ._baroreflex import baroreflex_sequences as baroreflex_sequences
+from ._baroreflex import pair_pressure_with_intervals as pair_pressure_with_intervals
+from ._blood_pressure import blood_pressure as blood_pressure
+from ._blood_pressure import cuff_pressure as cuff_pressure
+from ._eda import eda as eda
+from ._hrv import hrv as hrv
+from ._hrv_frequency import hrv_frequency as hrv_frequency
+from ._hrv_gates import GATES as GATES
+from ._hrv_nonlinear import hrv_nonlinear as hrv_nonlinear
+from ._hrv_time import hrv_time as hrv_time
+from .catalog import FEATURES as FEATURES

@@ -1,0 +1,2 @@
+from .scores import REACTIVITY_COLUMNS as REACTIVITY_COLUMNS
+from .scores import reactivity_scores as reactivity_scores

@@ -1,0 +1,2 @@
+from .session_report import write_session_report as write_session_report
+from .sessions_report import write_sessions_report as write_sessions_report

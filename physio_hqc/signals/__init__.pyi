@@ -1,0 +1,10 @@
+from .beats import Beats as Beats
+from .beats import correct_beats as correct_beats
+from .ecg import clean_ecg as clean_ecg
+from .ecg import detect_r_peaks as detect_r_peaks
+from .ecg import ecg_quality as ecg_quality
+from .eda import decompose_eda as decompose_eda
+from .eda import detect_scrs as detect_scrs
+from .eda import eda_quality as eda_quality
+from .pressure import detect_pressure_beats as detect_pressure_beats
+from .pressure import pressure_quality as pressure_quality

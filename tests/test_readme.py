@@ -1,0 +1,68 @@
+"""Every command and example of the README runs as it stands there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as a reader has it: the sample recordings, and an events table."""
+    shutil.copytree(REPOSITORY / "sample_recordings", tmp_path / "sample_recordings")
+    (tmp_path / "P01_events.csv").write_text(blocks("text")[0])
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> str:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_examples_run(number: int, folder: Path) -> None:
+    assert run(folder, sys.executable, "-c", blocks("python")[number]).strip()
+
+
+def test_the_examples_are_those_of_the_three_uses() -> None:
+    assert len(blocks("python")) == 2
+    assert len(blocks("sh")) == 3
+
+
+def test_a_recording_to_the_report(folder: Path) -> None:
+    text = run(folder, "sh", "-ec", blocks("sh")[0])
+    assert "S02" in text
+    assert (folder / "derivatives" / "support" / "report.html").exists()
+
+
+def test_a_vendor_file_to_features_per_window(folder: Path, shared_data: Path) -> None:
+    source = shared_data / "formats" / "acqknowledge" / "physio-5.0.1.acq"
+    shutil.copy(source, folder / "P01.acq")
+    run(folder, "sh", "-ec", blocks("sh")[1])
+    features = (folder / "derivatives" / "P01" / "features.csv").read_text()
+    assert "P01,P01,support,baseline,phase,0,600,ECG_Rate_Mean" in features
+
+
+def test_many_sessions(folder: Path) -> None:
+    run(folder, "sh", "-ec", blocks("sh")[2])
+    assert len(list((folder / "derivatives").glob("*/features.csv"))) == 6
