@@ -14,6 +14,8 @@ import physio_hqc
 from physio_hqc.cli import demo, devices, import_, inspect, process, simulate
 from physio_hqc.errors import PhysioError
 
+_INTERRUPTED = 128 + 2
+
 app = typer.Typer(
     name="physio-hqc",
     no_args_is_help=True,
@@ -68,12 +70,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TyperException as error:
         return _fail(error.format_message())
     except (KeyboardInterrupt, Abort):
-        typer.echo("interrupted; what was finished is whole", err=True)
-        return 130
+        code = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone; without this Python complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code == _INTERRUPTED:
+        typer.echo("interrupted: what was finished is whole, nothing is half", err=True)
     return code if isinstance(code, int) else 0
 
 

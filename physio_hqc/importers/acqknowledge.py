@@ -50,7 +50,8 @@ def read(path: Path) -> Recording:
     if datafile.event_markers is None:
         notes.append("the event markers could not be read")
     events = list(datafile.event_markers or [])
-    cuts = _appended(events, base_rate, notes)
+    positions = _positions(events, notes)
+    cuts = _appended(events, positions, base_rate, notes)
     version = headers.version_string
     channels = tuple(
         _channel(channel, base_rate, cuts, f"AcqKnowledge (file format {version})")
@@ -58,14 +59,17 @@ def read(path: Path) -> Recording:
         if channel.raw_data is not None and len(channel.raw_data)
     )
     names = {channel.order_num: channel.name for channel in datafile.channels}
-    markers = [_marker(event, base_rate, cuts, names) for event in events[:_MAX_MARKERS]]
+    markers = [
+        _marker(event, index, base_rate, cuts, names)
+        for event, index in zip(events[:_MAX_MARKERS], positions, strict=False)
+    ]
     markers += _journal(datafile.journal)
     return Recording(
         source=path,
         format="acqknowledge",
         channels=channels,
         markers=tuple(sorted(markers, key=lambda marker: marker.onset)),
-        t0_unix_ns=_start_time(events, notes),
+        t0_unix_ns=_start_time(events, positions, notes),
         notes=tuple(notes),
     )
 
@@ -122,27 +126,48 @@ def _check_compressed(headers: Any, path: Path, size: int) -> None:
             raise RecordingError(f"{path}: {length} bytes cannot hold {promised} bytes of samples")
 
 
-def _appended(events: list[Any], base_rate: float, notes: list[str]) -> list[tuple[int, float]]:
+def _positions(events: list[Any], notes: list[str]) -> list[int]:
+    """Return each marker's sample at the base rate; second 0 is where the first segment begins.
+
+    The beginning of a file can be cut off after recording; AcqKnowledge then counts from the cut,
+    markers before it are negative, and the field is read without its sign.
+    """
+    found = [int(event.sample_index) for event in events]
+    signed = [index - 2**32 if index >= 2**31 else index for index in found]
+    begins = [i for event, i in zip(events, signed, strict=True) if _is_append(event)]
+    shift = -min(0, *begins) if begins else 0
+    if shift:
+        notes.append(f"the markers count from sample {shift}; they are counted from the first")
+    early = sum(index + shift < 0 for index in signed)
+    if early:
+        notes.append(f"{early} markers lie before the first sample and are put at second 0")
+    return [index + shift for index in signed]
+
+
+def _appended(
+    events: list[Any], positions: list[int], base_rate: float, notes: list[str]
+) -> list[tuple[int, float]]:
     """Return (sample at the base rate, start in s) of each recorded segment."""
+    pairs = zip(events, positions, strict=True)
     appends = sorted(
-        (event for event in events if _is_append(event)), key=lambda event: event.sample_index
+        ((index, event) for event, index in pairs if _is_append(event) and index >= 0),
+        key=lambda pair: pair[0],
     )
-    appends = [event for event in appends if event.sample_index >= 0]
     cuts = [(0, 0.0)]
-    later = [event for event in appends if event.sample_index > 0]
+    later = [(index, event) for index, event in appends if index > 0]
     if not later:
         return cuts
-    first = next((event for event in appends if event.sample_index == 0), None)
+    first = next((event for index, event in appends if index == 0), None)
     began = first.date_created_utc if first is not None else None
-    for event in later:
+    for index, event in later:
         sample, start = cuts[-1]
-        end = start + (event.sample_index - sample) / base_rate
+        end = start + (index - sample) / base_rate
         created = event.date_created_utc
         since = (created - began).total_seconds() if created and began else -1.0
         if since < end - 0.05:
             notes.append(f"the pause before {event.text or 'a segment'!r} has no known length")
             since = end
-        cuts.append((int(event.sample_index), max(since, end)))
+        cuts.append((index, max(since, end)))
     notes.append(f"{len(cuts)} segments were appended to each other")
     return cuts
 
@@ -178,9 +203,8 @@ def _channel(
 
 
 def _marker(
-    event: Any, base_rate: float, cuts: list[tuple[int, float]], names: dict[int, str]
+    event: Any, index: int, base_rate: float, cuts: list[tuple[int, float]], names: dict[int, str]
 ) -> Marker:
-    index = int(event.sample_index)
     k = int(np.searchsorted([sample for sample, _ in cuts], index, side="right")) - 1
     sample, start = cuts[max(0, k)]
     payload: dict[str, Any] = {"sample_index": index}
@@ -200,9 +224,10 @@ def _marker(
     )
 
 
-def _start_time(events: list[Any], notes: list[str]) -> int | None:
+def _start_time(events: list[Any], positions: list[int], notes: list[str]) -> int | None:
     """Return when the first segment was begun; the format has no other start time."""
-    at_start = [e for e in events if _is_append(e) and e.sample_index == 0 and e.date_created_utc]
+    pairs = zip(events, positions, strict=True)
+    at_start = [e for e, index in pairs if _is_append(e) and index == 0 and e.date_created_utc]
     dated = at_start or [event for event in events if event.date_created_utc is not None]
     if not dated:
         notes.append("the file does not state when the recording began")

@@ -56,6 +56,7 @@ _UNITS: Final = {
     "S": Unit("conductance", 1.0),
     "mS": Unit("conductance", 1e-3),
     "uS": Unit("conductance", 1e-6),
+    "microS": Unit("conductance", 1e-6),
     "nS": Unit("conductance", 1e-9),
     "Pa": Unit("pressure", 1.0),
     "hPa": Unit("pressure", 100.0),
@@ -88,21 +89,31 @@ _WORDS: Final = {
     "mv": _UNITS["mV"],
     "millivolt": _UNITS["mV"],
     "millivolts": _UNITS["mV"],
+    "mvolt": _UNITS["mV"],
+    "mvolts": _UNITS["mV"],
     "uv": _UNITS["uV"],
     "microvolt": _UNITS["uV"],
     "microvolts": _UNITS["uV"],
+    "uvolt": _UNITS["uV"],
+    "uvolts": _UNITS["uV"],
     "siemens": _UNITS["S"],
     "mho": _UNITS["S"],
     "microsiemens": _UNITS["uS"],
+    "microsiemen": _UNITS["uS"],
+    "usiemen": _UNITS["uS"],
     "micromho": _UNITS["uS"],
     "umho": _UNITS["uS"],
     "umhos": _UNITS["uS"],
     "micromhos": _UNITS["uS"],
     "usiemens": _UNITS["uS"],
+    "siemen": _UNITS["S"],
     "millisiemens": _UNITS["mS"],
+    "msiemens": _UNITS["mS"],
+    "nanosiemens": _UNITS["nS"],
     "mmho": _UNITS["mS"],
     "mmhg": _UNITS["mmHg"],
     "torr": _UNITS["mmHg"],
+    "mmofhg": _UNITS["mmHg"],
     "kpa": _UNITS["kPa"],
     "hpa": _UNITS["hPa"],
     "mbar": _UNITS["hPa"],
@@ -151,7 +162,7 @@ _DERIVED: Final = re.compile(
 )
 
 _LEAD = re.compile(
-    r"(i|ii|iii|av[rlf]|v[1-9]?r?|m?cl[1-6]?|ml(i|ii|iii)|mv[1-6]|mcl[1-6]|cm[1-6]|cs12|d[123])"
+    r"(i|ii|iii|av[rlf]|v[1-9]?r?|m?cl[1-6]?|ml(i|ii|iii)|mv[1-6]|mcl[1-6]|cm[1-6]|cs12)"
 )
 
 
@@ -181,18 +192,19 @@ def _rule(
 # To teach the program a new name, add it to the words of its modality. A trailing number and
 # letter (ECG2, RSP100C) is understood everywhere.
 _RULES: Final = (
-    _rule("ecg", r"ecg|ekg", "voltage"),
+    _rule("ecg", r"(?:ecg|ekg)i{0,3}", "voltage"),
     _rule(
         "bp",
-        r"abp|art|ibp|bp|nibp|blood pressure|arterial|finapres|fiap|rebap|portapres|finometer|"
-        r"nexfin|cnap|cnbp|nibpa|nibpd|pressure",
+        r"abp|art|ibp|bp|nibp|blood pressure|arterial|finapres|finap|fiap|rebap|portapres|"
+        r"finometer|nexfin|cnap|cnbp|nibpa|nibpd|pressure",
         "pressure",
         refused="cuff airway venous central cvp icp pap pulmonary intracranial wedge sys systolic "
         "dia diastolic map sbp dbp ambient barometric atmospheric",
     ),
     _rule(
         "eda",
-        r"eda|gsr|skin conductance|electrodermal|galvanic skin|electrodermal activity",
+        r"eda|gsr|sc|scl|conductance|skin conductance|electrodermal|galvanic skin|"
+        r"electrodermal activity",
         "conductance",
     ),
     _rule(
@@ -204,7 +216,8 @@ _RULES: Final = (
     ),
     _rule(
         "ppg",
-        r"ppg|pleth|bvp|plethysmogram|plethysmograph|plethysmography|photoplethysmogram",
+        r"ppg|pleth|bvp|plethysmogram|plethysmograph|plethysmography|photoplethysmogram|"
+        r"finger pulse",
         "voltage",
         any_unit=True,
         refused="impedance",
@@ -213,6 +226,7 @@ _RULES: Final = (
     _rule("acc", r"acc|accel|accelerometer|acceleration", "acceleration"),
 )
 _BEAT_WORDS = re.compile(r"rr|rri|ibi|nn|nni|rr interval|rr intervals")
+_NAMED_DIMENSIONS: Final = frozenset({"voltage", "conductance", "pressure"})
 _NOT_A_WAVEFORM: Final = frozenset({"rate", "time"})
 
 
@@ -221,7 +235,8 @@ def _plain(units: str) -> str:
     text = units.strip().strip("[]()").strip()
     for mu in ("\u03bc", "\u00b5", "\x83\xca", "\u00c2\u00b5"):
         text = text.replace(mu, "u")
-    return re.sub(r"\s+", "", text.replace("\u00c2", ""))
+    # A hyphen inside a word ("micro-Siemens") says nothing; one before a number is a sign.
+    return re.sub(r"\s+|(?<=[A-Za-z])-(?=[A-Za-z])", "", text.replace("\u00c2", ""))
 
 
 def parse_unit(units: str) -> Unit | None:
@@ -259,6 +274,23 @@ def conversion(units: str, target: str) -> Conversion | None:
     factor = float(f"{have.factor / want.factor:.15g}")
     shift = float(f"{(have.shift - want.shift) / want.factor:.15g}")
     return Conversion(units, target, factor, shift)
+
+
+def unit_in_name(name: str) -> str:
+    """Return the unit that a name states at its end ("ABP (mmHg)", "ecg_mV"), or "".
+
+    Units of one letter are not taken: they are as often the name of an electrode.
+
+    Examples
+    --------
+    >>> unit_in_name("ABP (mmHg)"), unit_in_name("GSR [µS]"), unit_in_name("ECG (II)")
+    ('mmHg', 'µS', '')
+    """
+    match = re.search(r"[\[(]\s*([^\[\]()]{2,20}?)\s*[\])]\s*$", name) or re.search(
+        r"_([munµμ][VS]|mmHg|kPa)$", name
+    )
+    unit = parse_unit(match[1]) if match else None
+    return match[1] if match and unit and unit.dimension in _NAMED_DIMENSIONS else ""
 
 
 def _words(name: str) -> list[str]:

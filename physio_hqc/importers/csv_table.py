@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._triggers import trigger_markers
+from physio_hqc.importers.channels import parse_unit, unit_in_name
 from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
 _HEAD_BYTES = 1 << 18
@@ -23,6 +26,8 @@ _JITTER_S = 0.02
 """Largest distance of a time stamp from an even grid that still counts as jitter, in seconds."""
 _GAP_FACTOR = 1.5
 _LOOSE_GAP_S = 1.0
+_CLOCK_MIN_S = 3600.0
+"""A column of hours:minutes:seconds that starts later than this shows the time of day."""
 _CLOCK_MAX_S = 1e10
 _UNIX_MIN_S = 1e8
 """Times above this many seconds (three years) are clock times, not time since the start."""
@@ -30,10 +35,13 @@ _UNIX_MIN_S = 1e8
 _NAMED_UNIT = re.compile(r"^(?P<name>.*?)\s*(?:\[(?P<a>[^\]]*)\]|\((?P<b>[^)]*)\))\s*$")
 _TIME_NAME = re.compile(
     r"^(?:t|times?|time[ _]?stamps?|elapsed(?:[ _]time)?|seconds?|secs?|milliseconds?|"
-    r"date[ _]?time|unix(?:[ _]?time)?(?:[ _]?stamp)?|epoch|utc)"
+    r"date[ _]?time|unix(?:[ _]?time)?(?:[ _]?stamp)?|epoch|utc|zeit|uhrzeit|clock)"
     r"(?:[ _](?P<unit>s|secs?|seconds?|ms|msec|milliseconds?|us|µs|ns|min))?$",
     re.IGNORECASE,
 )
+_STAMP_NAME = re.compile(r"time[ _]?stamp", re.IGNORECASE)
+_DATE_NAME = re.compile(r"^(?:date|datum|day)$", re.IGNORECASE)
+_OWN_CLOCK = re.compile(r"sensor|device", re.IGNORECASE)
 _SECONDS_PER: dict[str, float] = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
     **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
@@ -43,12 +51,21 @@ _SECONDS_PER: dict[str, float] = {
     **dict.fromkeys(("h", "hours"), 3600.0),
 }
 _RATE_COMMENT = re.compile(
-    r"^#\s*(?:sfreq|fs|sampling[ _](?:rate|frequency)|rate)\s*[:=]\s*([0-9.eE+-]+)\s*(?:hz)?\s*$",
+    r"^#\s*(?:sfreq|fs|sampl(?:ing|e)[ _](?:rate|frequency)|rate)\s*(?:[(\[]hz[)\]])?\s*[:=]+\s*"
+    r"([0-9.eE+-]+)\s*(?:hz)?\s*$",
     re.IGNORECASE,
 )
+_LIST_COMMENT = re.compile(r"^#\s*(?P<what>labels|units)\s*[:=]+\s*(?P<cells>.+)$", re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'^"?sep=(?P<mark>[,;\t])"?[,;\t]*$', re.IGNORECASE)
+_NO_UNIT = re.compile(
+    r"^(?:no[ _]?units?|none|n/?a|-|[ui](?:8|12|14|16|24|32)|h+:m+(?::s+(?:\.m+)?)?)$",
+    re.IGNORECASE,
+)
+_TRIGGER_NAME = re.compile(r"^(?:events?|markers?|triggers?|stim(?:ulus)?|codes?)$", re.IGNORECASE)
 _NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
+_INFINITE = re.compile(r"^[+-]?inf(?:inity)?$", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"^[+-]?\d*,\d+(?:[eE][+-]?\d+)?$")
-_CLOCK = re.compile(r"^\d{1,3}:\d{2}:\d{2}(?:[.,]\d+)?$")
+_CLOCK = re.compile(r"^(?:\d{1,3}:\d{2}:\d{2}(?:[.,]\d+)?|\d{1,5}:\d{2}[.,]\d+)$")
 _INTERVAL_NAMES = {"rr", "rri", "ibi", "nn", "nni", "rr interval", "rr_interval", "rr intervals"}
 
 
@@ -65,8 +82,9 @@ class _Layout:
     """How the file is written: what comes before the table and how its cells are told apart."""
 
     encoding: str
-    header_line: int
+    data_line: int  # first line of the table, from 0
     delimiter: str
+    quote: str
     decimal: str
     columns: tuple[_Column, ...]
     n_fields: int
@@ -83,6 +101,7 @@ class _TimeAxis:
     starts: tuple[float, ...]
     t0_unix_ns: int | None
     notes: tuple[str, ...]
+    clock_s: float | None = None  # time of day of the first row, where that is all it tells
 
 
 def sniff(path: Path) -> bool:
@@ -115,9 +134,14 @@ def read(path: Path) -> Recording:
     The header names each column, with its unit in brackets (``ECG [mV]`` or ``ECG (mV)``). A column
     called time, t, timestamp, seconds, time_ms ... places the rows in time (seconds unless its
     header states another unit; UNIX times and ISO 8601 dates also set the wall clock). Without one
-    the line ``# sfreq: 250`` before the header gives the rate. Rows that are evenly spaced make
-    regular channels, cut where more than one and a half sample intervals are missing; other
-    spacing makes irregular channels. A text column that is empty but for a few rows holds markers.
+    the line ``# sfreq: 250`` before the header gives the rate, or a column of beat intervals adds
+    up to the time. Rows that are evenly spaced make regular channels, cut where more than one and a
+    half sample intervals are missing; other spacing makes irregular channels. A column filled in
+    every so many rows is a slower channel. A text column that is empty but for a few rows holds
+    markers; a column of codes named marker, event or trigger gives them too.
+
+    Also understood: a row of units below the names (Shimmer, rdsamp), ``sep=;`` in the first line,
+    single quotes, a date beside a column of clock times, names and rate in comments (BioSPPy).
 
     Parameters
     ----------
@@ -197,38 +221,80 @@ def _is_utf8(head: bytes) -> bool:
 
 def _layout(path: Path, encoding: str, lines: list[str]) -> _Layout:
     """Find the header row and how the cells below it are written."""
-    header_line = 0
-    sfreq: float | None = None
-    while header_line < len(lines) and (
-        not lines[header_line].strip() or lines[header_line].lstrip().startswith("#")
-    ):
-        match = _RATE_COMMENT.match(lines[header_line].strip())
-        sfreq = _comment_rate(path, header_line + 1, match.group(1)) if match else sfreq
-        header_line += 1
-    if header_line >= len(lines):
+    top = _preamble(path, lines)
+    if top.length >= len(lines):
         raise RecordingError(f"{path}: no table found; it needs a row of column names, then rows")
-    header, data = lines[header_line], lines[header_line + 1 : header_line + 51]
-    delimiter = max("\t;,", key=lambda mark: len(_cells(header, mark)))
-    names = _cells(header, delimiter)
-    _check_header(path, header_line + 1, names)
-    rows = [_cells(line, delimiter) for line in data if line.strip()]
+    header = lines[top.length]
+    quote = "'" if header.lstrip().startswith("'") else '"'
+    delimiter = top.separator or max("\t;,", key=lambda mark: len(_cells(header, mark, quote)))
+    names = _cells(header, delimiter, quote)
+    data_line, units = top.length + 1, top.units
+    if len(top.labels) == len(names) and all(_is_number(name, ".") for name in names):
+        names, data_line = top.labels, top.length  # the names stand in a comment
+    _check_header(path, top.length + 1, names)
+    below = lines[data_line] if data_line < len(lines) else ""
+    second = [cell.strip() for cell in _cells(below, delimiter, quote)]
+    if _is_unit_row(second):
+        units, data_line = second, data_line + 1
+    data = lines[data_line : data_line + 50]
+    rows = [_cells(line, delimiter, quote) for line in data if line.strip()]
     cells = [cell.strip() for row in rows for cell in row]
     comma = any(_COMMA_NUMBER.match(cell) for cell in cells)
     pointed = any("." in cell and _NUMBER.match(cell) for cell in cells)
     return _Layout(
         encoding=encoding,
-        header_line=header_line,
+        data_line=data_line,
         delimiter=delimiter,
+        quote=quote,
         decimal="," if delimiter != "," and comma and not pointed else ".",
-        columns=_columns(names),
+        columns=_columns(names, units),
         n_fields=max(len(names), len(rows[0]) if rows else 0),
-        sfreq=sfreq,
+        sfreq=top.sfreq,
     )
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
-    """Split one line, honouring quotes."""
-    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+@dataclass
+class _Preamble:
+    """What the lines above the header say; `length` is their number."""
+
+    length: int = 0
+    sfreq: float | None = None
+    separator: str = ""
+    labels: list[str] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+
+
+def _preamble(path: Path, lines: list[str]) -> _Preamble:
+    """Read blank lines, comments, and the line by which a spreadsheet names its separator."""
+    top = _Preamble()
+    for line in lines:
+        text = line.strip()
+        if separator := _SEPARATOR_LINE.match(line.rstrip("\r\n ")):
+            top.separator = separator["mark"]
+        elif rate := _RATE_COMMENT.match(text):
+            top.sfreq = _comment_rate(path, top.length + 1, rate[1])
+        elif named := _LIST_COMMENT.match(text):
+            cells = [cell.strip() for cell in re.split(r"[\t;,]", named["cells"])]
+            setattr(top, named["what"].lower(), cells)
+        elif text and not text.startswith("#"):
+            break
+        top.length += 1
+    if len(top.units) == 1:
+        top.units = top.units * len(top.labels)
+    return top
+
+
+def _is_unit_row(cells: list[str]) -> bool:
+    """Tell whether the row below the names holds their units."""
+    filled = [cell for cell in cells if cell]
+    units = [cell for cell in filled if parse_unit(cell) or cell.lower() in _SECONDS_PER]
+    return bool(units) and all(cell in units or _NO_UNIT.match(cell) for cell in filled)
+
+
+def _cells(line: str, delimiter: str, quote: str = '"') -> list[str]:
+    """Split one line, honoring quotes."""
+    reader = csv.reader([line], delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+    return next(reader, [])
 
 
 def _comment_rate(path: Path, line: int, text: str) -> float:
@@ -256,14 +322,16 @@ def _check_header(path: Path, line: int, names: list[str]) -> None:
         )
 
 
-def _columns(names: list[str]) -> tuple[_Column, ...]:
-    """Names and units from the header cells, names made unique."""
+def _columns(names: list[str], stated: list[str]) -> tuple[_Column, ...]:
+    """Names and units from the header cells and the row of units, names made unique."""
     columns: list[_Column] = []
     seen: set[str] = set()
     for position, cell in enumerate(names, start=1):
         match = _NAMED_UNIT.match(cell.strip())
         name = (match["name"] if match else cell).strip()
         units = (match["a"] or match["b"] or "").strip() if match else ""
+        if not units and position <= len(stated) and not _NO_UNIT.match(stated[position - 1]):
+            units = stated[position - 1]
         name = name or f"column {position}"
         unique, count = name, 2
         while unique in seen:
@@ -286,9 +354,9 @@ def _looks_like_time(cell: str) -> bool:
 
 def _first_data_row(lines: list[str], layout: _Layout) -> list[str]:
     """Cells of the first row below the header; empty where there is none."""
-    for line in lines[layout.header_line + 1 :]:
+    for line in lines[layout.data_line :]:
         if line.strip():
-            row = _cells(line, layout.delimiter)
+            row = _cells(line, layout.delimiter, layout.quote)
             return row if len(row) <= len(layout.columns) + 1 else []
     return []
 
@@ -299,20 +367,27 @@ def _first_data_row(lines: list[str], layout: _Layout) -> list[str]:
 def _load(path: Path, layout: _Layout) -> pd.DataFrame:
     """Read the rows below the header; columns are numbered from 0."""
     try:
-        table = pd.read_csv(
-            path,
-            sep=layout.delimiter,
-            header=None,
-            names=list(range(layout.n_fields)),
-            index_col=False,
-            skiprows=layout.header_line + 1,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-            encoding=layout.encoding,
-            decimal=layout.decimal,
-            float_precision="round_trip",
-            low_memory=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                sep=layout.delimiter,
+                header=None,
+                names=list(range(layout.n_fields)),
+                index_col=False,
+                skiprows=layout.data_line,
+                quotechar=layout.quote,
+                skip_blank_lines=False,
+                skipinitialspace=True,
+                encoding=layout.encoding,
+                decimal=layout.decimal,
+                float_precision="round_trip",
+                low_memory=False,
+            )
+    except pd.errors.ParserWarning as warning:  # it would drop cells
+        raise RecordingError(
+            f"{path}: rows have more cells than the header names; check the separator"
+        ) from warning
     except pd.errors.EmptyDataError:
         raise RecordingError(f"{path}: no rows below the header") from None
     except pd.errors.ParserError as error:
@@ -341,7 +416,7 @@ def _parser_detail(error: Exception) -> str:
 
 def _line(layout: _Layout, row: int) -> int:
     """Line number in the file of a table row."""
-    return layout.header_line + 2 + row
+    return layout.data_line + 1 + row
 
 
 def _numbers(values: pd.Series, decimal: str) -> tuple[pd.Series, NDArray[np.bool_]]:
@@ -355,26 +430,40 @@ def _numbers(values: pd.Series, decimal: str) -> tuple[pd.Series, NDArray[np.boo
     text = values.astype("string").str.strip()
     if decimal == ",":
         text = text.str.replace(",", ".", regex=False)
-    number = pd.to_numeric(text, errors="coerce").astype("float64")
+    # Not pandas.to_numeric: an exponent such as 1e9999999999 makes it crash the interpreter.
+    number = pd.Series([_float(cell) for cell in text.fillna("").tolist()], index=values.index)
     bad = (text.notna() & (text != "") & number.isna()).to_numpy(dtype=bool, na_value=False)
     return number, bad
 
 
+def _shown(cell: Any) -> str:
+    """Start of a cell for a message, on one line."""
+    return " ".join(str(cell).split())[:40]
+
+
+def _float(cell: str) -> float:
+    """Return a plain number, NaN where the cell is none."""
+    return float(cell) if _NUMBER.match(cell) or _INFINITE.match(cell) else float("nan")
+
+
 def _recording(path: Path, layout: _Layout, table: pd.DataFrame) -> Recording:
     """Columns to channels and markers on one time axis."""
-    time_columns = [
-        index for index, column in enumerate(layout.columns) if _TIME_NAME.match(column.name)
-    ]
+    time_columns = _time_columns(layout, table)
+    if not time_columns and layout.sfreq is None:
+        layout = _with_interval_unit(layout, table)
     axis = _time_axis(path, layout, table, time_columns)
     notes = list(axis.notes)
+    left_out = [*time_columns[1:], *_date_and_index_columns(layout, table)]
+    t0 = _wall_clock(table, axis, left_out)
     notes += [
-        f"column '{layout.columns[index].name}' is a second time column and was left out"
-        for index in time_columns[1:]
+        f"column '{layout.columns[index].name}' tells the time or the row a second time "
+        "and was left out"
+        for index in left_out
     ]
     channels: list[Channel] = []
     markers: list[Marker] = []
     for index, column in enumerate(layout.columns):
-        if index in time_columns:
+        if index in time_columns or index in left_out:
             continue
         values = table[index]
         if not values.notna().any():
@@ -385,6 +474,8 @@ def _recording(path: Path, layout: _Layout, table: pd.DataFrame) -> Recording:
         if not bad.any():
             channel = _channel(column, numbers, axis, notes)
             channels += [channel] if channel else []
+            if channel and _TRIGGER_NAME.match(column.name):
+                markers += _code_markers(channel)
         else:
             markers += _text_markers(path, layout, index, values, bad, axis.times)
     if not channels and not markers:
@@ -394,7 +485,7 @@ def _recording(path: Path, layout: _Layout, table: pd.DataFrame) -> Recording:
         format="csv",
         channels=tuple(channels),
         markers=tuple(sorted(markers, key=lambda marker: marker.onset)),
-        t0_unix_ns=axis.t0_unix_ns,
+        t0_unix_ns=t0,
         notes=tuple(notes),
     )
 
@@ -419,11 +510,47 @@ def _channel(
         return Channel(
             name=column.name, units=column.units, sfreq=0.0, segments=(segment,), times=times
         )
+    step, row = _every(samples) if len(axis.bounds) == 1 else (1, 0)
+    if step > 1:
+        start = axis.starts[0] + row / axis.sfreq
+        part = Segment(t_start=start, samples=samples[row::step])
+        return Channel(column.name, column.units, axis.sfreq / step, segments=(part,))
     segments = tuple(
         Segment(t_start=start, samples=samples[first:last])
         for start, (first, last) in zip(axis.starts, axis.bounds, strict=True)
     )
     return Channel(name=column.name, units=column.units, sfreq=axis.sfreq, segments=segments)
+
+
+def _every(samples: NDArray[Any]) -> tuple[int, int]:
+    """Step and first row of a column that is filled in every so many rows: a slower channel.
+
+    Examples
+    --------
+    >>> _every(np.array([np.nan, 1, np.nan, np.nan, 2, np.nan, np.nan, 3]))
+    (3, 1)
+    """
+    if samples.dtype.kind != "f":
+        return 1, 0
+    rows = np.flatnonzero(~np.isnan(samples))
+    if len(rows) < 3:
+        return 1, 0
+    step, row = int(rows[1] - rows[0]), int(rows[0])
+    even = row < step and bool((np.diff(rows) == step).all())
+    return (step, row) if even else (1, 0)
+
+
+def _code_markers(channel: Channel) -> list[Marker]:
+    """Markers from a column of codes that is zero or empty most of the time."""
+    filled = [np.nan_to_num(part.samples) for part in channel.segments]
+    codes = np.concatenate(filled)
+    whole = bool((codes == np.rint(codes)).all() and np.abs(codes).max(initial=0) < 2**31)
+    if not whole or np.mean(codes != 0) > 0.5 or channel.sfreq == 0:
+        return []
+    parts = zip(channel.segments, filled, strict=True)
+    return trigger_markers(
+        replace(channel, segments=tuple(replace(part, samples=codes) for part, codes in parts))
+    )
 
 
 def _text_markers(
@@ -440,7 +567,7 @@ def _text_markers(
     filled = (text.notna() & (text != "")).to_numpy(dtype=bool, na_value=False)
     if filled.mean() > 0.5 or bad.sum() <= 0.5 * filled.sum():
         row = int(np.flatnonzero(bad)[0])
-        cell = str(text.iloc[row])[:40]
+        cell = _shown(text.iloc[row])
         raise RecordingError(
             f"{path}: line {_line(layout, row)}, column '{column.name}': '{cell}' is no number; "
             "correct it, leave the cell empty, or keep texts in a mostly empty column of markers"
@@ -454,6 +581,83 @@ def _text_markers(
 # ---- time ----------------------------------------------------------------------------------------
 
 
+def _time_columns(layout: _Layout, table: pd.DataFrame) -> list[int]:
+    """Columns of time, the one to go by first: plainly named ones, then stamps, numbers first."""
+    plain = [i for i, column in enumerate(layout.columns) if _TIME_NAME.match(column.name)]
+    stamps = [
+        i
+        for i, column in enumerate(layout.columns)
+        if i not in plain and _STAMP_NAME.search(column.name) and table[i].notna().all()
+    ]
+    return plain + sorted(stamps, key=lambda i: table[i].dtype.kind not in "iuf")
+
+
+def _date_and_index_columns(layout: _Layout, table: pd.DataFrame) -> list[int]:
+    """Columns of dates beside a column of clock times, and the nameless row numbers of pandas."""
+    found = [
+        i
+        for i, column in enumerate(layout.columns)
+        if _DATE_NAME.match(column.name) and table[i].dtype.kind not in "iuf"
+    ]
+    if layout.columns[0].name == "column 1" and table[0].dtype.kind == "i":
+        numbers = table[0].to_numpy()
+        found += [0] if np.array_equal(numbers, np.arange(len(numbers))) else []
+    return found
+
+
+def _wall_clock(table: pd.DataFrame, axis: _TimeAxis, others: list[int]) -> int | None:
+    """Clock time of the first row, from the time column or from one of dates beside it."""
+    if axis.t0_unix_ns is not None:
+        return axis.t0_unix_ns
+    for index in others:
+        if table[index].dtype.kind in "iuf":
+            continue
+        text = str(table[index].iloc[0]).strip()
+        date_only = re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is not None
+        if date_only and axis.clock_s is None:
+            continue
+        moment = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+        if not pd.isna(moment):
+            return int(moment.value) + round((axis.clock_s or 0.0) * 1e9 if date_only else 0)
+    return None
+
+
+def _with_interval_unit(layout: _Layout, table: pd.DataFrame) -> _Layout:
+    """State the unit of beat intervals whose column does not: no heart beats every 800 s."""
+    columns = list(layout.columns)
+    for index in _interval_columns(layout):
+        if columns[index].units or unit_in_name(columns[index].name):
+            continue
+        values = _numbers(table[index], layout.decimal)[0].dropna()
+        middle = float(values.median()) if len(values) else 0.0
+        units = "ms" if 200 <= middle <= 3000 else "s" if 0.2 <= middle <= 3 else ""
+        columns[index] = replace(columns[index], units=units)
+    return replace(layout, columns=tuple(columns))
+
+
+def _interval_columns(layout: _Layout) -> list[int]:
+    return [i for i, c in enumerate(layout.columns) if c.name.lower() in _INTERVAL_NAMES]
+
+
+def _axis_of_beats(path: Path, layout: _Layout, table: pd.DataFrame) -> _TimeAxis | None:
+    """Time by adding up beat intervals, in a table of nothing else that could tell it."""
+    found = _interval_columns(layout)
+    if len(found) != 1:
+        return None
+    column = layout.columns[found[0]]
+    seconds_per = _SECONDS_PER.get(column.units.lower())
+    values, bad = _numbers(table[found[0]], layout.decimal)
+    intervals = values.to_numpy(dtype=np.float64)
+    if seconds_per is None or bad.any() or not (intervals > 0).all():
+        raise RecordingError(
+            f"{path}: column '{column.name}' is to tell the time of the beats: state its unit, "
+            f"e.g. '{column.name} [ms]', and leave no cell empty"
+        )
+    times = np.cumsum(intervals * seconds_per)
+    notes = (f"no time column: beats are placed by adding up '{column.name}' ({column.units})",)
+    return _TimeAxis(times, 0.0, ((0, len(times)),), (float(times[0]),), None, notes)
+
+
 def _time_axis(
     path: Path, layout: _Layout, table: pd.DataFrame, time_columns: list[int]
 ) -> _TimeAxis:
@@ -461,6 +665,9 @@ def _time_axis(
     n = len(table)
     if not time_columns:
         if layout.sfreq is None:
+            axis = _axis_of_beats(path, layout, table)
+            if axis is not None:
+                return axis
             raise RecordingError(
                 f"{path}: no time column and no rate; name a column 'time [s]' or write a line "
                 "'# sfreq: 250' (Hz) before the header"
@@ -469,6 +676,12 @@ def _time_axis(
         return _TimeAxis(times, layout.sfreq, ((0, n),), (0.0,), None, ())
     times, resolution, t0, notes = _seconds(path, layout, table, time_columns[0])
     _check_ascending(path, layout, times)
+    clock_s = None
+    if times[0] >= _CLOCK_MIN_S and isinstance(table[time_columns[0]].iloc[0], str) and t0 is None:
+        clock_s = float(times[0])
+        first = _shown(table[time_columns[0]].iloc[0])
+        notes.append(f"{first} was read as the time of day of second 0")
+        times = times - clock_s
     if times[0] < 0:
         notes.append(f"time starts at {times[0]:g} s; second 0 of the recording is its first row")
         times = times - times[0]
@@ -482,12 +695,13 @@ def _time_axis(
         )
     if rate == 0:
         notes.append("the rows are not evenly spaced in time: channels keep their own times")
-        return _TimeAxis(times, 0.0, ((0, n),), (float(times[0]),), t0, tuple(notes))
+        start = (float(times[0]),)
+        return _TimeAxis(times, 0.0, ((0, n),), start, t0, tuple(notes), clock_s)
     nominal = _nominal_rate(rate, resolution, float(times[-1] - times[0]))
     starts = tuple(
         round(float(np.mean(times[a:b] - np.arange(b - a) / nominal)), 9) for a, b in bounds
     )
-    return _TimeAxis(times, nominal, bounds, starts, t0, tuple(notes))
+    return _TimeAxis(times, nominal, bounds, starts, t0, tuple(notes), clock_s)
 
 
 def _seconds(
@@ -517,7 +731,11 @@ def _seconds(
     if float(raw[0]) * factor < _UNIX_MIN_S:
         return raw.astype(np.float64) * factor, resolution, None, notes
     # Whole numbers are subtracted before scaling: nanosecond stamps keep their last digits.
-    if raw.dtype.kind == "i":
+    t0: int | None
+    if _OWN_CLOCK.search(column.name):
+        t0 = None
+        notes.append(f"column '{column.name}' is the device's own clock, not the time of day")
+    elif raw.dtype.kind == "i":
         t0 = int(raw[0]) * round(factor * 1e9)
     else:
         t0 = round(float(raw[0]) * factor * 1e9)
@@ -554,21 +772,28 @@ def _written_times(
     """Times written as ISO 8601 dates or as hours:minutes:seconds."""
     text = values.astype("string").str.strip()
     if text.str.match(_CLOCK).all():
-        elapsed = pd.to_timedelta(text.str.replace(",", ".", regex=False))
-        return elapsed.dt.total_seconds().to_numpy(dtype=np.float64), 1e-6, None, []
+        parts = text.str.replace(",", ".", regex=False).str.split(":")
+        elapsed = np.array([_clock_seconds(row) for row in parts])
+        elapsed += 86400.0 * np.cumsum(np.diff(elapsed, prepend=elapsed[0]) < -43200)
+        return elapsed, _resolution(elapsed), None, []
     stamps = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     bad = np.flatnonzero(stamps.isna().to_numpy())
     if bad.size:
         row = int(bad[0])
         raise RecordingError(
             f"{path}: line {_line(layout, row)}, column '{column.name}': "
-            f"'{str(text.iloc[row])[:40]}' is no time; use seconds or ISO 8601 dates"
+            f"'{_shown(text.iloc[row])}' is no time; use seconds or ISO 8601 dates"
         )
     nanoseconds = stamps.to_numpy(dtype="datetime64[ns]").astype(np.int64)
     zoned = bool(re.search(r"(?:[zZ]|[+-]\d{2}:?\d{2})$", str(text.iloc[0])))
     notes = [] if zoned else [f"column '{column.name}' states no time zone and was read as UTC"]
     times = (nanoseconds - nanoseconds[0]) * 1e-9
     return times, _resolution(nanoseconds * 1e-3 % 1e9) * 1e-6, int(nanoseconds[0]), notes
+
+
+def _clock_seconds(parts: list[str]) -> float:
+    """Seconds of hours, minutes and seconds, or of the last two of them."""
+    return float(sum(float(part) * 60**i for i, part in enumerate(reversed(parts))))
 
 
 def _check_ascending(path: Path, layout: _Layout, times: NDArray[np.float64]) -> None:

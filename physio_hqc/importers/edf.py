@@ -236,8 +236,9 @@ def _annotations(
     records: NDArray[Any], header: _Header, notes: list[str]
 ) -> tuple[NDArray[np.float64] | None, list[Marker]]:
     """Return the onset that each record states, and all annotations, from the first record on."""
+    # Some writers make EDF+ files and do not say so in the header: the content decides.
     columns = [signal for signal in header.signals if signal.label in _ANNOTATIONS]
-    if not columns or not header.reserved.startswith(("EDF+", "BDF+")):
+    if not columns:
         return None, []
     onsets = np.full(len(records), np.nan)
     found: list[tuple[float, float, str]] = []

@@ -115,7 +115,7 @@ def read(path: Path) -> Recording:
     ('EDA', 4.0, 1560279825000000000)
     """
     try:
-        return _read(path)
+        return _read(path.parent if path.name in _KNOWN else path)
     except (OSError, zlib.error, MemoryError) as error:
         detail = " ".join(str(error).split())
         raise RecordingError(f"{path}: cannot be read ({detail})") from error

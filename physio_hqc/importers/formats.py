@@ -24,6 +24,7 @@ from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from physio_hqc.errors import PhysioError, RecordingError
+from physio_hqc.importers.channels import unit_in_name
 from physio_hqc.importers.recording import Channel, Recording
 
 
@@ -102,6 +103,9 @@ def _is_opensignals(path: Path) -> bool:
 
 
 def _is_empatica(path: Path) -> bool:
+    """A folder or zip of the export, or one of its files: that stands for the whole folder."""
+    if path.name in _E4_FILES and path.is_file():
+        return re.match(rb"1\d{9}(\.\d+)?[\r\n,]", _head(path, 40)) is not None
     if path.is_dir():
         return len(_E4_FILES.intersection(item.name for item in path.iterdir())) >= 2
     if _head(path, 4) != b"PK\x03\x04":
@@ -144,11 +148,20 @@ def _is_table(path: Path) -> bool:
     text = head.decode("utf-8-sig", errors="replace")
     if b"\x00" in head or text.count("\ufffd") > 0.01 * len(text):
         return False
-    lines = [line for line in text.splitlines()[:20] if line.strip() and line[0] not in "#%"]
-    return len(lines) >= 2 and any(
+    lines = [line for line in text.splitlines()[:40] if line.strip() and line[0] not in "#%"]
+    if lines and re.match(r'"?sep=', lines[0], re.IGNORECASE):
+        lines = lines[1:]
+    if len(lines) >= 2 and any(
         lines[0].count(delimiter) > 0 and lines[0].count(delimiter) == lines[1].count(delimiter)
         for delimiter in ",;\t"
-    )
+    ):
+        return True
+    # One column: a name, or nothing but numbers, and no word below.
+    return len(lines) >= 3 and all(_is_plain_number(line) for line in lines[1:-1])
+
+
+def _is_plain_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d*[.,]?\d+(?:[eE][+-]?\d+)?", text.strip()) is not None
 
 
 # Adding an importer: write physio_hqc/importers/<module>.py with read(path) -> Recording, then add
@@ -244,8 +257,12 @@ def read_recording(source: str | Path) -> Recording:
     with reader_errors(path, found.description) as said:
         recording: Recording = reader.read(path)
         _check(recording, path)
+    channels = tuple(
+        channel if channel.units else replace(channel, units=unit_in_name(channel.name))
+        for channel in recording.channels
+    )
     notes = (*recording.notes, *_late_markers(recording), *said)
-    return replace(recording, notes=tuple(dict.fromkeys(notes)))
+    return replace(recording, channels=channels, notes=tuple(dict.fromkeys(notes)))
 
 
 def _check(recording: Recording, path: Path) -> None:
@@ -380,7 +397,11 @@ short?): unpack requires a buffer of 4 bytes
         traceback: TracebackType | None,
     ) -> None:
         self._quiet.__exit__(None, None, None)
-        if error is None or isinstance(error, PhysioError):
+        if error is None:
+            return
+        if isinstance(error, PhysioError):
+            if len(str(error).splitlines()) > 1:  # a cell of the file that holds a line break
+                raise type(error)(" ".join(str(error).split())) from error
             return
         # Libraries also raise the bare class Exception, which no tuple of classes can single out.
         if isinstance(error, _READER_ERRORS) or type(error) is Exception:

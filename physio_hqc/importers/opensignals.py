@@ -37,6 +37,7 @@ _MAX_RATE = 1e6
 _MAX_CHANNEL_BYTES = 1 << 30
 _MAX_DEFLATE = 1100
 
+_BOARD = re.compile(r"BIT(?:REV)?$")
 _DIGITAL = re.compile(r"(?:DI|DO|I|O|D)\d*|digital_\d+", re.IGNORECASE)
 _PLUX = {
     "bioplux",
@@ -62,6 +63,15 @@ _HEADER = (
     "time",
 )
 _SENSORS = {"ECG": ("ecg", "mV"), "EDA": ("eda", "µS")}
+_UNSCALED = {  # sensors whose values have no unit that a session would ask for
+    "BVP": "ppg",
+    "PPG": "ppg",
+    "PULSE": "ppg",
+    "RESP": "resp",
+    "RESPIRATION": "resp",
+    "RIP": "resp",
+    "PZT": "resp",
+}
 
 
 @dataclass(frozen=True)
@@ -196,9 +206,10 @@ def _read_text(path: Path, notes: list[str]) -> list[_Device]:
     header = _json_object(path, text)
     if not header or not all(isinstance(entry, dict) for entry in header.values()):
         raise RecordingError(f"{path}: line 2 holds no device; the header is damaged")
-    names = [_names(path, address, entry) for address, entry in header.items()]
     body_start = content.find(b"\n", end) + 1
     body = content[body_start:] if body_start else b""
+    _name_columns(header, body)
+    names = [_names(path, address, entry) for address, entry in header.items()]
     if not body.endswith(b"\n"):
         notes.append("the last row is cut short and was left out")
         body = body[: body.rfind(b"\n") + 1]
@@ -230,6 +241,24 @@ def _json_object(path: Path, text: str) -> dict[str, Any]:
     except ValueError as error:
         raise RecordingError(f"{path}: line 2 is not the JSON header ({error})") from error
     return header if isinstance(header, dict) else {}
+
+
+def _name_columns(header: dict[str, Any], body: bytes) -> None:
+    """Name the columns of a single device where the header, of an early version, does not.
+
+    The counter comes first, then the digital lines, then the analog channels.
+    """
+    (entry,) = header.values() if len(header) == 1 else ({},)
+    channels = entry.get("channels")
+    if "column" in entry or not isinstance(channels, list) or not channels:
+        return
+    n_digital = len(body.lstrip().split(b"\n", 1)[0].rstrip().split(b"\t")) - 1 - len(channels)
+    labels = entry.get("label")
+    if not isinstance(labels, list) or len(labels) != len(channels):
+        labels = [f"CH{number}" for number in channels]
+    if 0 <= n_digital <= 16:
+        digital = [f"D{number}" for number in range(1, n_digital + 1)]
+        entry["column"] = ["nSeq", *digital, *map(str, labels)]
 
 
 def _names(path: Path, address: str, entry: dict[str, Any]) -> list[str]:
@@ -267,7 +296,12 @@ def _numbers(path: Path, body: bytes, columns: int, lines: list[str]) -> NDArray
         )
     try:
         table = pd.read_csv(
-            io.BytesIO(body), sep="\t", header=None, names=range(columns + 1), index_col=False
+            io.BytesIO(body),
+            sep="\t",
+            header=None,
+            names=range(columns + 1),
+            index_col=False,
+            float_precision="round_trip",  # the faster ones crash on huge exponents
         )
     except (ValueError, OverflowError):
         table = None
@@ -779,7 +813,8 @@ def _modulus(counter: NDArray[np.int64], bits: int | None) -> int:
         return 1 << bits
     if not np.any(np.diff(counter) < 0):
         return 0
-    return next((1 << bits for bits in (4, 8, 12, 16, 32) if highest < 1 << bits), 0)
+    # BITalino counts in 4 bits; hubs in 7, 8, 12, 15 or 16, as their firmware has it.
+    return 1 << max(4, highest.bit_length())
 
 
 def _channel(
@@ -804,9 +839,10 @@ def _channel(
         device=device.info
         | {"address": device.address, "sensor": analog.sensor, "resolution_bits": analog.bits},
     )
-    sensor = _SENSORS.get(analog.sensor.upper().removesuffix("BIT"))
+    sensor_name = _BOARD.sub("", analog.sensor.upper())
+    sensor = _SENSORS.get(sensor_name)
     if sensor is None:
-        return plain
+        return replace(plain, modality=_UNSCALED.get(sensor_name))
     modality, units = sensor
     if analog.converted:
         return replace(plain, modality=modality, units=units)
@@ -841,7 +877,7 @@ def _in_units(channel: Channel, device: _Device, bits: int, notes: list[str]) ->
     if model in _PLUX:
         formula = "(ADC/2^n - 0.5) * 3.0/1.019" if ecg else "ADC/2^n * 3.0/0.12"
         gain = 3.0 / 1.019 if ecg else 3.0 / 0.12
-    elif model in _BITALINO_R or (model in _BITALINO_1 and ecg):
+    elif _is_revolution(device) or (model in _BITALINO_1 and ecg):
         formula = "(ADC/2^n - 0.5) * 3.3/1.1" if ecg else "ADC/2^n * 3.3/0.132"
         gain = 3.3 / 1.1 if ecg else 3.3 / 0.132
     elif model in _BITALINO_1:
@@ -855,6 +891,18 @@ def _in_units(channel: Channel, device: _Device, bits: int, notes: list[str]) ->
         offset=-0.5 * gain if ecg else 0.0,
         device=channel.device | {"transfer_function": formula},
     )
+
+
+def _is_revolution(device: _Device) -> bool:
+    """Tell whether a BITalino is a (r)evolution board: by its name, or by firmware 5 and later.
+
+    The firmware is written as "5.1" or as one number, 256 times the first part and the second.
+    """
+    if device.model.lower() in _BITALINO_R:
+        return True
+    stated = re.search(r"\d+", str(device.info.get("firmware version", "")))
+    major = int(stated[0]) if stated else 0
+    return device.model.lower() in _BITALINO_1 and (major >> 8 if major > 255 else major) >= 5
 
 
 def _first_generation_eda(channel: Channel, levels: float, notes: list[str]) -> Channel:

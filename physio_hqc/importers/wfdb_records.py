@@ -173,16 +173,30 @@ def _read_segment(
     for i in wanted:
         _require_plain_name(header.file_name[i], base)
     frames = _frames_present(header, base, n_frames, wanted, notes)
+    # wfdb cannot return the integers of format 61 (high byte first), only physical values.
+    physical = any(str(header.fmt[i]) == "61" for i in wanted)
     record = wfdb.rdrecord(
         str(base),
-        sampto=frames,
+        # Where the header states no length, wfdb takes no other than the file's.
+        sampto=None if header.sig_len is None else frames,
         channels=wanted,
-        physical=False,
+        physical=physical,
         smooth_frames=False,
         ignore_skew=True,
     )
     for position, i in enumerate(wanted):
-        _append(header, i, record.e_d_signal[position], t_start, frame_rate, tracks, notes)
+        if physical:
+            digital = _as_stored(record.e_p_signal[position], header, i)
+        else:
+            digital = record.e_d_signal[position]
+        _append(header, i, digital, t_start, frame_rate, tracks, notes)
+
+
+def _as_stored(physical: NDArray[np.float64], header: Any, i: int) -> NDArray[np.int64]:
+    """Turn one signal's physical values back into the stored integers."""
+    digital = np.rint(physical * (header.adc_gain[i] or 200.0) + (header.baseline[i] or 0))
+    code = _MISSING.get(str(header.fmt[i]), 0)
+    return np.where(np.isnan(digital), code, digital).astype(np.int64)
 
 
 def _frames_present(

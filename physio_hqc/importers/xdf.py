@@ -54,6 +54,8 @@ _SMALL_GAP_S = 0.25
 _SMALL_GAP_SAMPLES = 3
 _AROUND_S = 5.0
 _OWN_SLOPE_S = 30.0
+_RATE_ERROR = 0.04
+"""A stream that is further from its nominal rate than this has the delivered rate as its own."""
 
 _MARKER_TYPES = {"marker", "markers", "event", "events", "stringmarker", "trigger", "triggers"}
 _MODALITIES = {
@@ -150,6 +152,7 @@ def read(path: Path) -> Recording:
     if not streams:
         raise RecordingError(f"{path}: no stream holds any sample")
     parts = [_parts(stream, notes) for stream in streams]
+    streams = [_at_its_rate(stream, own) for stream, own in zip(streams, parts, strict=True)]
     zero = min(pieces[0].start for pieces in parts)
     _check_span(path, streams, zero)
     notes.append(f"second 0 is {zero:.6f} s on the LSL clock of the recorder")
@@ -645,7 +648,7 @@ def _even_parts(stream: _Stream, notes: list[str]) -> list[_Part]:
         common = 1 / stream.sfreq
         if len(stamps) > 1:
             notes.append(f"stream '{stream.name}': stamps give no rate, the nominal one is used")
-    elif abs(common * stream.sfreq - 1) > 0.1:
+    elif abs(common * stream.sfreq - 1) > _RATE_ERROR:
         notes.append(
             f"stream '{stream.name}' delivers {1 / common:.6g} Hz, it states {stream.sfreq:g} Hz"
         )
@@ -660,6 +663,19 @@ def _even_parts(stream: _Stream, notes: list[str]) -> list[_Part]:
         start = float(np.mean(piece)) - step * (last - first - 1) / 2
         parts.append(_Part(start, slice(first, last), 1 / step))
     return _in_order(stream, parts, notes)
+
+
+def _at_its_rate(stream: _Stream, parts: list[_Part]) -> _Stream:
+    """Return the stream with the rate that it delivers, where the nominal one is far from it."""
+    rates = [part.sfreq for part in parts if part.sfreq]
+    if not rates or stream.sfreq == 0:
+        return stream
+    sizes = [part.rows.stop - part.rows.start for part in parts if part.sfreq]
+    delivered = sum(sizes) / sum(n / rate for n, rate in zip(sizes, rates, strict=True))
+    if abs(stream.sfreq / delivered - 1) <= _RATE_ERROR:
+        return stream
+    device = {**stream.device, "nominal_srate": stream.sfreq}
+    return replace(stream, sfreq=float(f"{delivered:.6g}"), device=device)
 
 
 def _in_order(stream: _Stream, parts: list[_Part], notes: list[str]) -> list[_Part]:

@@ -8,7 +8,6 @@ import os
 import re
 import time
 import uuid
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +33,7 @@ from physio_hqc.session.format import (
     UNKNOWN_T0,
     BlockFlag,
 )
+from physio_hqc.session.timebase import MAX_RATE_ERROR
 
 _STREAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
@@ -123,10 +123,18 @@ class SessionWriter:
         for name, value in attrs.items():
             if isinstance(value, str) and len(value.encode()) > 60_000:
                 raise SessionFileError(f"{name} is too long for a session file (60 kB at most)")
+        self._file: h5py.File | None = None
         try:
-            self._file: h5py.File | None = h5py.File(self._target, "w", libver=LIBVER)
+            self._create(attrs)
         except OSError as error:
             raise OutputError(f"cannot create {self.path}: {_reason(error)}") from error
+        except BaseException:
+            if atomic:
+                self._discard()
+            raise
+
+    def _create(self, attrs: dict[str, Any]) -> None:
+        self._file = h5py.File(self._target, "w", libver=LIBVER)
         self._file.attrs.update(attrs)
         self._file.create_group("streams")
         self._events = self._file.create_dataset(
@@ -154,7 +162,13 @@ class SessionWriter:
         if kind is not None and self._atomic:
             self._discard()
             return
-        self.close()
+        try:
+            self.close()
+        except BaseException:
+            # Closing may be interrupted as well: still the old file or the new one, never a half.
+            if self._atomic:
+                self._discard()
+            raise
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -291,8 +305,8 @@ class SessionWriter:
         Raises
         ------
         SessionFileError
-            If the stream is unknown, the samples do not fit it, or the stretch begins before the
-            previous one ended.
+            If the stream is unknown, the samples do not fit it, the stretch begins before the
+            previous one ended, or its rate is more than 5 percent off the nominal one.
         """
         self._regular(name).append_segment(samples, float(t_start), sfreq)
 
@@ -406,11 +420,12 @@ class SessionWriter:
             self._target.replace(self.path)
 
     def _discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        try:
+            if self._file is not None:
+                self._file.close()
+        finally:
             self._file = None
-        with suppress(FileNotFoundError):
-            self._target.unlink()
+            self._target.unlink(missing_ok=True)
 
     def _open_file(self) -> h5py.File:
         if self._file is None:
@@ -528,6 +543,10 @@ class _StreamWriter:
             raise SessionFileError(
                 f"stream {self.name!r}: start {t_start} s at {rate} Hz makes no sense"
             )
+        if abs(rate / self.sfreq - 1) > MAX_RATE_ERROR:
+            raise SessionFileError(
+                f"stream {self.name!r}: {rate:g} Hz is too far from the nominal {self.sfreq:g} Hz"
+            )
         late = t_start - self._next_time
         if late < -0.5 / rate:
             raise SessionFileError(
@@ -538,11 +557,13 @@ class _StreamWriter:
         if late <= 0.5 / rate:
             self.write(values, t_last, t_last, 0)
         else:
-            # Two rows, the first sample and the rest, pin both offset and rate of the stretch.
+            # Two rows pin both offset and rate of the stretch.
             flag = BlockFlag.GAP_BEFORE if len(self.blocks) else BlockFlag(0)
-            self.write(values[:1], t_start, t_start, flag)
-            if n > 1:
-                self.write(values[1:], t_last, t_last, 0)
+            half = n - n // 2
+            t_half = t_start + (half - 1) / rate
+            self.write(values[:half], t_half, t_half, flag)
+            if half < n:
+                self.write(values[half:], t_last, t_last, 0)
         self._next_time = t_last + 1 / rate
 
     def write(self, values: NDArray[Any], t_received: float, t_device: float, flags: int) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from physio_hqc.errors import OutputError, SignalError
+from physio_hqc.errors import OutputError, PhysioError, SignalError
+from physio_hqc.parallel import run_parallel
 from physio_hqc.simulate.effects import ConditionEffect
 from physio_hqc.simulate.noise import Noise
 from physio_hqc.simulate.person import SEXES, Person, draw_person
@@ -130,13 +129,19 @@ def simulate_study(
     calls = [
         _call(plan, folder, effects or {}, session_options) for plan in plans if not plan.missing
     ]
-    sessions: dict[Path, SimulatedSession] = {}
-    for session in _run(calls, jobs):
-        sessions[session.path] = session
+    done = 0
+
+    def count(number: int, session: SimulatedSession | PhysioError) -> None:
+        nonlocal done
+        if isinstance(session, PhysioError):
+            raise session
+        done += 1
         if progress is not None:
-            progress(len(sessions), len(calls), session.path)
+            progress(done, len(calls), calls[number]["path"])
+
+    sessions = run_parallel(_simulate, [(call,) for call in calls], jobs, count)
     table = _write_participants(folder / "participants.csv", plans)
-    return SimulatedStudy(folder, tuple(sessions[call["path"]] for call in calls), table)
+    return SimulatedStudy(folder, tuple(sessions), table)
 
 
 def _counts(n_per_condition: int | Mapping[str, int], conditions: Sequence[str]) -> dict[str, int]:
@@ -219,21 +224,6 @@ def _call(
 def _simulate(call: dict[str, Any]) -> SimulatedSession:
     """Simulate one session; a function of its own so that processes can run it."""
     return simulate_session(**call)
-
-
-def _run(calls: Sequence[dict[str, Any]], jobs: int) -> Iterator[SimulatedSession]:
-    """Simulate all sessions and yield each as it is done."""
-    if jobs == 1 or len(calls) < 2:
-        yield from map(_simulate, calls)
-        return
-    # Fresh processes: a copy of a process that runs threads (a progress bar) may hang.
-    with ProcessPoolExecutor(min(jobs, len(calls)), mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_simulate, call) for call in calls]
-        try:
-            for done in as_completed(running):
-                yield done.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _write_participants(path: Path, plans: Sequence[_Plan]) -> Path:

@@ -218,8 +218,9 @@ def save_truth(path: str | os.PathLike[str], truth: SimulatedTruth) -> Path:
             np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)
         hidden.replace(target)
     except OSError as error:
-        hidden.unlink(missing_ok=True)
         raise OutputError(f"{target}: the truth cannot be written ({error.strerror}).") from error
+    finally:
+        hidden.unlink(missing_ok=True)
     return target
 
 

@@ -198,14 +198,18 @@ def test_demo_ends_with_the_report_and_the_planted_order(
     assert len(list(Path("demo/derivatives").glob("*/report.html"))) == 9
 
 
-def test_ctrl_c_leaves_no_half_results(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "physio_hqc", "process", str(SAMPLE), "--out", "d"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        # Somewhere between the start and the report.
-        time.sleep(1.5)
-        os.kill(process.pid, signal.SIGINT)
+@pytest.mark.parametrize("delay_s", [0.7, 2.0, 3.5])
+def test_ctrl_c_leaves_no_half_results(tmp_path: Path, delay_s: float) -> None:
+    command = [sys.executable, "-m", "physio_hqc", "demo", "--out", "demo"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        time.sleep(delay_s)
+        os.killpg(process.pid, signal.SIGINT)
         _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
     assert "Traceback" not in message
-    for folder in (tmp_path / "d").glob("[!.]*"):
-        assert (folder / "provenance.json").exists()
-        json.loads((folder / "provenance.json").read_text())
+    assert "interrupted" in message
+    for page in tmp_path.glob("demo/derivatives/*/provenance.json"):
+        json.loads(page.read_text())
+    assert not list(tmp_path.rglob(".*.part*"))

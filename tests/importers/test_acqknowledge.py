@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import bioread
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from physio_hqc.errors import RecordingError
 from physio_hqc.importers import read_recording
-from physio_hqc.importers.acqknowledge import _journal
+from physio_hqc.importers.acqknowledge import _journal, _positions
 from physio_hqc.importers.recording import Channel
 
 FILES = ["physio-5.0.1.acq", "physio-4.4.0-c.acq", "physio-3.9.1-c.acq"]
@@ -146,3 +147,16 @@ def test_samples_cut_short_are_told(folder: Path, tmp_path: Path) -> None:
     path.write_bytes((folder / FILES[0]).read_bytes()[:700_000])
     with pytest.raises(RecordingError, match=r"cut\.acq: cut short: \d+ of \d+ bytes"):
         read_recording(path)
+
+
+def test_markers_that_count_from_a_cut_are_counted_from_the_first_sample() -> None:
+    # What bioread gives where the beginning was cut off: negative positions without their sign.
+    events = [
+        SimpleNamespace(sample_index=2**32 - 300, type_code="apnd", text="Segment 1"),
+        SimpleNamespace(sample_index=2**32 - 100, type_code="flag", text="Breath"),
+        SimpleNamespace(sample_index=50, type_code="flag", text="Speech"),
+    ]
+    notes: list[str] = []
+    assert _positions(events, notes) == [0, 200, 350]
+    assert any("sample 300" in note for note in notes)
+    assert _positions(events[2:], notes) == [50]

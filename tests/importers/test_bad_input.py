@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -327,3 +328,32 @@ def test_a_session_file_is_not_imported_again(shared_data: Path, tmp_path: Path)
     report = import_recording(source, tmp_path / "p01.h5")
     with pytest.raises(RecordingError, match="session file already"):
         read_recording(report.path)
+
+
+@pytest.mark.parametrize("cell", ["1e999999999999", "1e-999999999999", "1e2147483648"])
+def test_a_huge_exponent_does_not_crash_the_parser(tmp_path: Path, cell: str) -> None:
+    # Some of the number parsers of pandas index out of their tables here.
+    table = tmp_path / "a.csv"
+    for text in (
+        f"time [s],x,y\n0,1,2\n1,{cell},3\n2,3,4\n3,4,5\n",
+        f"time [s];x\n0,5;1,5\n1,5;{cell}\n2,5;3,5\n",
+        f"time [s],x\n0,1\n{cell},2\nlater,3\n",
+    ):
+        table.write_text(text)
+        _read_or_refuse(table)
+    signals = tmp_path / "a.txt"
+    header = '{"AA": {"column": ["nSeq", "CH1"], "sampling rate": 100, "device": "bioplux"}}'
+    signals.write_text(f"# OpenSignals Text File Format\n# {header}\n# EndOfHeader\n0\t{cell}\n")
+    _read_or_refuse(signals)
+
+
+def _read_or_refuse(path: Path) -> None:
+    with contextlib.suppress(PhysioError):
+        read_recording(path)
+
+
+def test_messages_stay_on_one_line_whatever_a_cell_holds(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('time [s],x\n0,1\n1,"two\nlines"\n2,3\n3,4\n')
+    with pytest.raises(RecordingError, match="two lines") as caught:
+        read_recording(tmp_path / "a.csv")
+    assert len(str(caught.value).splitlines()) == 1

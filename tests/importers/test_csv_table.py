@@ -317,3 +317,115 @@ def test_any_content_is_read_or_refused(tmp_path, start, rest):
         except PhysioError as error:
             said = str(error)
     assert "\n" not in said
+
+
+# ---- as other programs write their tables --------------------------------------------------------
+
+
+def test_channels_filled_in_every_nth_row_keep_their_own_rates(tmp_path):
+    rows = ["time (s),EDA (uS),ECG (mV),RESP (V)"]
+    for i in range(24):
+        slow = f"{i}" if i % 8 == 3 else ""
+        rows.append(f"{i / 200:.3f},{i},{i if i % 2 == 0 else 'nan'},{slow}")
+    eda, ecg, resp = read(write(tmp_path / "a.csv", "\n".join(rows) + "\n")).channels
+    assert [c.sfreq for c in (eda, ecg, resp)] == [200, 100, 25]
+    assert ecg.segments[0].samples.tolist() == list(range(0, 24, 2))
+    assert resp.segments[0].samples.tolist() == [3, 11, 19]
+    assert resp.segments[0].t_start == pytest.approx(0.015)
+
+
+def test_a_row_of_units_below_the_names(tmp_path):
+    body = "".join(f"{i * 8}\t{i}\t{2 * i}\t\n" for i in range(5))
+    text = f'"sep=\t"\nDev_Timestamp_CAL\tDev_GSR_CAL\tDev_PPG\t\nms\tuS\tmV\t\n{body}'
+    gsr, ppg = read(write(tmp_path / "a.csv", text)).channels
+    assert [(c.name, c.units, c.sfreq) for c in (gsr, ppg)] == [
+        ("Dev_GSR_CAL", "uS", 125),
+        ("Dev_PPG", "mV", 125),
+    ]
+    assert gsr.segments[0].samples.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_single_quotes_and_minutes_as_physionet_tools_write_them(tmp_path):
+    body = "".join(f"'0:{i * 0.25:06.3f}',{i},-0.065\n" for i in range(5))
+    text = f"'Elapsed time','MLII','V5'\n'hh:mm:ss.mmm','mV','mV'\n{body}"
+    lead, _ = read(write(tmp_path / "a.csv", text)).channels
+    assert (lead.name, lead.units, lead.sfreq) == ("MLII", "mV", 4)
+
+
+def test_the_separator_line_of_a_spreadsheet(tmp_path):
+    body = "".join(f"0,{25 * i:02d};1,5\n" for i in range(4))
+    (ecg,) = read(write(tmp_path / "a.csv", f"sep=;\nZeit [s];EKG [mV]\n{body}")).channels
+    assert (ecg.name, ecg.units, ecg.sfreq) == ("EKG", "mV", 4)
+    assert ecg.segments[0].samples.tolist() == [1.5] * 4
+
+
+def test_names_units_and_rate_in_comments(tmp_path):
+    text = (
+        "# Simple Text Format\n# Sampling Rate (Hz):= 100.00\n# Units:= m/s^2\n"
+        "# Labels:= acc_x\tacc_y\n0.25\t-0.5\n0.5\t-1\n"
+    )
+    x, y = read(write(tmp_path / "a.txt", text)).channels
+    assert (x.name, x.units, x.sfreq, y.name, y.units) == ("acc_x", "m/s^2", 100, "acc_y", "m/s^2")
+    assert x.segments[0].samples.tolist() == [0.25, 0.5]
+
+
+def test_stamps_of_several_clocks(tmp_path):
+    epoch_2000 = 599_616_000_000_000_000
+    rows = [
+        f"2023-01-05T10:00:01.500;{epoch_2000 + i * 7_692_308};{i * 7.692308:.6f};{i}"
+        for i in range(100)
+    ]
+    header = "Phone timestamp;sensor timestamp [ns];timestamp [ms];ecg [uV]"
+    recording = read(write(tmp_path / "a.txt", "\n".join([header, *rows]) + "\n"))
+    (ecg,) = recording.channels
+    assert (ecg.name, ecg.units, ecg.sfreq) == ("ecg", "uV", pytest.approx(130, rel=1e-6))
+    expected = datetime(2023, 1, 5, 10, 0, 1, 500_000, tzinfo=UTC).timestamp() * 1e9
+    assert recording.t0_unix_ns == expected
+    # Without the other two, the sensor's clock still spaces the rows, but tells no date.
+    rows = [f"{epoch_2000 + i * 5_000_000};{i}" for i in range(100)]
+    text = "\n".join(["sensor timestamp [ns];X [mg]", *rows]) + "\n"
+    recording = read(write(tmp_path / "b.txt", text))
+    assert (recording.channels[0].sfreq, recording.t0_unix_ns) == (200, None)
+
+
+def test_a_date_beside_the_time_of_day(tmp_path):
+    body = "".join(f"2023-01-05,23:59:{58 + i / 4:06.3f},{i}\n" for i in range(8))
+    body += "".join(f"2023-01-06,00:00:{i / 4:06.3f},{8 + i}\n" for i in range(8))
+    recording = read(write(tmp_path / "a.csv", f"Date,Time,EDA [uS]\n{body}"))
+    (eda,) = recording.channels
+    assert (eda.sfreq, len(eda.segments), eda.segments[0].t_start) == (4, 1, 0)
+    assert recording.t0_unix_ns == datetime(2023, 1, 5, 23, 59, 58, tzinfo=UTC).timestamp() * 1e9
+
+
+@pytest.mark.parametrize(("header", "value"), [("RR [ms]", 800), ("rr", 800), ("IBI", 0.8)])
+def test_beat_intervals_alone_tell_their_time(tmp_path, header, value):
+    (rr,) = read(write(tmp_path / "a.csv", f"{header}\n" + f"{value}\n" * 5)).channels
+    assert (rr.sfreq, rr.units) == (0, "ms" if value == 800 else "s")
+    np.testing.assert_allclose(rr.times, [0.8, 1.6, 2.4, 3.2, 4.0])
+
+
+def test_intervals_of_no_known_unit_are_refused(tmp_path):
+    with pytest.raises(RecordingError, match="state its unit"):
+        read(write(tmp_path / "a.csv", "rr\n" + "80000\n" * 5))
+
+
+def test_row_numbers_of_a_data_frame_are_no_channel(tmp_path):
+    text = "# sfreq: 10\n,ECG [mV]\n0,0.5\n1,0.6\n2,0.7\n"
+    (ecg,) = read(write(tmp_path / "a.csv", text)).channels
+    assert (ecg.name, ecg.segments[0].samples.tolist()) == ("ECG", [0.5, 0.6, 0.7])
+
+
+def test_a_column_of_codes_also_gives_markers(tmp_path):
+    codes = [0, 0, 3, 3, 0, 0, 7, 0]
+    body = "".join(f"{i / 4},{i},{code}\n" for i, code in enumerate(codes))
+    recording = read(write(tmp_path / "a.csv", f"time [s],ECG [mV],Trigger\n{body}"))
+    assert [(m.onset, m.label) for m in recording.markers] == [(0.5, "3"), (1.5, "7")]
+    assert [c.name for c in recording.channels] == ["ECG", "Trigger"]
+
+
+@pytest.mark.parametrize("body", ["x\n", "a\nb\n", "\t\t\n", "-\n"])
+def test_a_column_of_intervals_without_a_number_is_refused(tmp_path, body):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RecordingError):
+            read(write(tmp_path / "a.csv", f"rr\n{body}"))

@@ -246,3 +246,12 @@ def test_annotations_without_signals_are_refused(tmp_path: Path) -> None:
     path.write_bytes(edf_bytes([("EDF Annotations", "", np.zeros(60), 30)], reserved="EDF+C"))
     with pytest.raises(RecordingError, match="annotations only"):
         read_recording(path)
+
+
+def test_lists_of_annotations_are_read_whatever_the_header_calls_itself(tmp_path: Path) -> None:
+    lists = [b"+0\x14\x14\x00+0.5\x14Speech\x14\x00", b"+1\x14\x14\x00"]
+    content = edf_bytes([("ECG", "uV", np.arange(20), 10)], lists=lists, reserved="")
+    (tmp_path / "a.edf").write_bytes(content)
+    recording = read_recording(tmp_path / "a.edf")
+    assert [channel.name for channel in recording.channels] == ["ECG"]
+    assert [(m.onset, m.label) for m in recording.markers] == [(0.5, "Speech")]

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from physio_hqc.errors import PhysioError, RecordingError
+from physio_hqc.importers import read_recording
 from physio_hqc.importers.empatica import read, sniff
 
 START = 1_560_279_825
@@ -219,3 +220,13 @@ def test_a_zip_cut_short(tmp_path):
         cut.write_bytes(data[:size])
         with pytest.raises(PhysioError):
             read(cut)
+
+
+def test_one_file_of_an_export_stands_for_its_folder(tmp_path):
+    (tmp_path / "EDA.csv").write_text("1560279825.0\n4.0\n0.1\n0.2\n")
+    (tmp_path / "TEMP.csv").write_text("1560279825.0\n4.0\n30.1\n30.2\n")
+    recording = read_recording(tmp_path / "EDA.csv")
+    assert recording.format == "empatica"
+    assert [channel.name for channel in recording.channels] == ["EDA", "TEMP"]
+    (tmp_path / "EDA.csv").write_text("time [s],EDA [uS]\n0.00,1\n0.25,2\n0.50,3\n")
+    assert read_recording(tmp_path / "EDA.csv").format == "csv"

@@ -430,3 +430,68 @@ def test_a_truncated_hdf5_file_is_refused(tmp_path, size):
     sniff(path)
     with pytest.raises(PhysioError):
         read(path)
+
+
+# ---- as other versions of the program write ------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [4, 7, 8, 12, 15, 16])
+def test_a_counter_that_starts_again_has_lost_nothing(tmp_path, bits):
+    round_ = 1 << bits
+    sequence = (np.arange(2 * round_ + 10) + round_ - 5) % round_
+    rows = [(s, 0, 1, 2) for s in sequence]
+    ecg, _ = read(write_text(tmp_path / "a.txt", {"AA": PLUX}, rows)).channels
+    assert [len(part.samples) for part in ecg.segments] == [len(sequence)]
+
+
+def test_a_loss_is_seen_in_a_counter_of_15_bits(tmp_path):
+    sequence = np.delete(np.arange(40_000) % 32_768, slice(35_000, 35_003))
+    rows = [(s, 0, 1, 2) for s in sequence]
+    ecg, _ = read(write_text(tmp_path / "a.txt", {"AA": PLUX}, rows)).channels
+    assert [part.t_start for part in ecg.segments] == [0, 35.003]
+
+
+def test_an_early_header_names_no_columns(tmp_path):
+    entry = {
+        "sensor": ["PZT"],
+        "channels": [1],
+        "label": ["CH1"],
+        "sampling rate": 1000,
+        "resolution": 12,
+        "device": "bioplux",
+        "date": "2015-4-27",
+        "time": "17:53:44.456",
+    }
+    rows = [(i % 128, 2000 + i) for i in range(300)]
+    (channel,) = read(write_text(tmp_path / "a.txt", {"AA": entry}, rows)).channels
+    assert (channel.name, channel.sfreq, channel.modality) == ("CH1", 1000, "resp")
+    assert [part.samples.tolist() for part in channel.segments] == [list(range(2000, 2300))]
+    rows = [(i % 128, 0, 1, 2000 + i) for i in range(300)]
+    recording = read(write_text(tmp_path / "b.txt", {"AA": entry}, rows))
+    assert [c.name for c in recording.channels] == ["CH1"]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "modality", "units"),
+    [
+        ("EDABITREV", "eda", "µS"),
+        ("ECGBITREV", "ecg", "mV"),
+        ("RESPIRATION", "resp", "raw"),
+        ("BVP", "ppg", "raw"),
+        ("PPGBIT", "ppg", "raw"),
+        ("EMG", None, "raw"),
+    ],
+)
+def test_sensor_names(tmp_path, sensor, modality, units):
+    channel, _ = read(bitalino(tmp_path / "a.txt", range(4), sensor=[sensor, "RAW"])).channels
+    assert (channel.modality, channel.units) == (modality, units)
+
+
+@pytest.mark.parametrize(
+    ("firmware", "value"), [("5.1", 12.5), (1281, 12.5), ("4.2", 2.0), (1026, 2.0), (None, 2.0)]
+)
+def test_the_firmware_tells_the_generation_of_a_bitalino(tmp_path, firmware, value):
+    changes = {} if firmware is None else {"firmware version": firmware}
+    path = bitalino(tmp_path / "a.txt", range(3), a3=512, device="bitalino", **changes)
+    _, eda = read(path).channels
+    np.testing.assert_allclose(physical(eda)[0], value)

@@ -392,3 +392,19 @@ def test_the_room_loads_no_reader_before_it_is_needed() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_a_unit_in_the_name_counts_where_the_file_states_none(tmp_path: Path) -> None:
+    lines = ["# sfreq: 10", "ecg_mV,x"] + [f"{i},1" for i in range(20)]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    channel, other = read_recording(tmp_path / "a.csv").channels
+    assert (channel.name, channel.units, other.units) == ("ecg_mV", "mV", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["ECG [mV]\n0.1\n0.2\n0.3\n", "0.1\n0.2\n0.3\n0.4\n", "ECG,EDA\n1,2\n3,4\n"]
+)
+def test_a_table_without_a_rate_is_told_what_is_missing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(RecordingError, match=r"# sfreq: 250|no header row"):
+        read_recording(tmp_path / "a.csv")

@@ -267,3 +267,26 @@ def test_a_missing_signal_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.hea").write_text("x 1 250 10\nx.dat 16 200/mV 16 0 0 0 0 II\n")
     with pytest.raises(RecordingError, match=r"signal file x\.dat, which is not beside it"):
         read_recording(tmp_path / "x")
+
+
+def test_a_header_without_a_length(tmp_path: Path) -> None:
+    stored = np.arange(-50, 50, dtype="<i2")
+    (tmp_path / "r.dat").write_bytes(b"\x00" * 24 + stored.tobytes())
+    (tmp_path / "r.hea").write_text("r 2 250\nr.dat 16+24 100/mV 16 0 0 0 0 II\n"
+                                    "r.dat 16+24 1/mmHg 16 0 0 0 0 ABP\n")  # fmt: skip
+    lead, pressure = read_recording(tmp_path / "r.hea").channels
+    np.testing.assert_allclose(physical(lead)[0], stored[::2] / 100)
+    np.testing.assert_allclose(physical(pressure)[0], stored[1::2])
+
+
+@pytest.mark.parametrize("frames", ["", "x2"])
+def test_format_61_holds_the_high_byte_first(tmp_path: Path, frames: str) -> None:
+    stored = np.array([0, 1, -1, 300, -300, 32767, -32767, -32768])
+    (tmp_path / "r.dat").write_bytes(stored.astype(">i2").tobytes())
+    n = len(stored) // (2 if frames else 1)
+    (tmp_path / "r.hea").write_text(f"r 1 250 {n}\nr.dat 61{frames} 200(5)/mV 16 0 0 0 0 ECG\n")
+    (channel,) = read_recording(tmp_path / "r.hea").channels
+    assert channel.sfreq == (500 if frames else 250)
+    (values,) = physical(channel)
+    np.testing.assert_allclose(values[:-1], (stored[:-1] - 5) / 200, rtol=1e-9)
+    assert np.isnan(values[-1])

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from physio_hqc import open_session
 from physio_hqc.errors import PhysioError, RecordingError
+from physio_hqc.importers import import_recording
 from physio_hqc.importers.xdf import read, sniff
 
 BOUNDARY = bytes.fromhex("43A546DCCBF5410FB30ED5467383CBE4")
@@ -422,3 +424,38 @@ def test_any_content_is_read_or_refused(tmp_path, at, drop, junk):
         except PhysioError as error:
             said = str(error)
     assert "\n" not in said
+
+
+def test_stretches_of_two_rates_far_from_the_nominal_one_reach_the_session(tmp_path):
+    # As in the published clock_resets.xdf: 100 Hz stated, 93.24 and 92.67 Hz delivered.
+    stamps = np.concatenate([np.arange(4000) / 93.24, 300 + np.arange(4000) / 92.67])
+    path = write(
+        tmp_path / "a.xdf",
+        header(1, "ECG", rate=100, labels=[("ECG", "mV", "ECG")]),
+        many_samples(1, stamps + 500, np.arange(8000.0), size=100),
+        footer(1, 8000),
+    )
+    report = import_recording(path, tmp_path / "a.h5")
+    assert any("it states 100 Hz" in note for note in report.notes)
+    with open_session(report.path) as session:
+        stream = session.streams["ecg"]
+        assert stream.sfreq == pytest.approx(92.95, abs=0.01)
+        assert stream.segments["stop"].tolist() == [4000, 8000]
+        np.testing.assert_allclose(stream.times, stamps, atol=1e-4)
+        assert stream.samples.tolist() == list(range(8000))
+
+
+def test_an_hour_in_stretches_of_slightly_different_rates(tmp_path):
+    n = 200_000
+    stamps = np.concatenate([np.arange(n) / 1000.02, 300 + np.arange(n) / 999.97])
+    path = write(
+        tmp_path / "a.xdf",
+        header(1, "ECG", rate=1000, labels=[("ECG", "mV", "ECG")]),
+        many_samples(1, stamps, np.zeros(2 * n), size=10_000),
+        footer(1, 2 * n),
+    )
+    report = import_recording(path, tmp_path / "a.h5")
+    with open_session(report.path) as session:
+        stream = session.streams["ecg"]
+        assert (stream.sfreq, stream.segments["stop"].tolist()) == (1000, [n, 2 * n])
+        np.testing.assert_allclose(stream.times, stamps, atol=1e-4)
