@@ -41,6 +41,9 @@ def import_(
     protocol: Annotated[
         str, typer.Option(help="Protocol that the events follow: a name or a YAML file.")
     ] = "",
+    sfreq: Annotated[
+        float | None, typer.Option(help="Rate in Hz of a CSV table that states none.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Turn a vendor recording into a session file.
@@ -75,6 +78,7 @@ def import_(
             dyad_id=dyad,
             role=role,
             protocol=text,
+            sfreq=sfreq,
             overwrite=overwrite,
         )
     _show(report)

@@ -128,7 +128,7 @@ def sniff(path: Path) -> bool:
     return any(_is_number(cell, layout.decimal) or _looks_like_time(cell) for cell in row)
 
 
-def read(path: Path) -> Recording:
+def read(path: Path, sfreq: float | None = None) -> Recording:
     r"""Read a CSV, TSV or semicolon-separated table with a header row.
 
     The header names each column, with its unit in brackets (``ECG [mV]`` or ``ECG (mV)``). A column
@@ -147,6 +147,8 @@ def read(path: Path) -> Recording:
     ----------
     path : Path
         The table; a decimal comma is understood where the cells are not separated by commas.
+    sfreq : float, optional
+        Rate in Hz of a table that has neither a time column nor a line that states it.
 
     Returns
     -------
@@ -174,6 +176,7 @@ def read(path: Path) -> Recording:
             raise RecordingError(f"{path}: no such file; give the path of a table")
         encoding, lines = _head_lines(path)
         layout = _layout(path, encoding, lines)
+        layout = replace(layout, sfreq=layout.sfreq or sfreq)
         table = _load(path, layout)
         return _recording(path, layout, table)
     except RecordingError:
@@ -669,8 +672,8 @@ def _time_axis(
             if axis is not None:
                 return axis
             raise RecordingError(
-                f"{path}: no time column and no rate; name a column 'time [s]' or write a line "
-                "'# sfreq: 250' (Hz) before the header"
+                f"{path}: no time column and no rate; name a column 'time [s]', write a line "
+                "'# sfreq: 250' (Hz) before the header, or give the rate with --sfreq"
             )
         times = np.arange(n) / layout.sfreq
         return _TimeAxis(times, layout.sfreq, ((0, n),), (0.0,), None, ())

@@ -225,13 +225,15 @@ def _is_session(source: Path) -> bool:
         return str(file.attrs.get("format", "")).startswith("physio-hqc/")
 
 
-def read_recording(source: str | Path) -> Recording:
+def read_recording(source: str | Path, sfreq: float | None = None) -> Recording:
     """Read a vendor file or folder of any known format.
 
     Parameters
     ----------
     source : path-like
         File, folder (Empatica), or record name without ending (WFDB).
+    sfreq : float, optional
+        Rate in Hz of a CSV table that states none; every other format tells its own.
 
     Returns
     -------
@@ -254,8 +256,9 @@ def read_recording(source: str | Path) -> Recording:
     path = Path(source)
     found = detect_format(path)
     reader = importlib.import_module(f"physio_hqc.importers.{found.module}")
+    options = _options(path, found, sfreq)
     with reader_errors(path, found.description) as said:
-        recording: Recording = reader.read(path)
+        recording: Recording = reader.read(path, **options)
         _check(recording, path)
     channels = tuple(
         channel if channel.units else replace(channel, units=unit_in_name(channel.name))
@@ -263,6 +266,17 @@ def read_recording(source: str | Path) -> Recording:
     )
     notes = (*recording.notes, *_late_markers(recording), *said)
     return replace(recording, channels=channels, notes=tuple(dict.fromkeys(notes)))
+
+
+def _options(path: Path, found: Format, sfreq: float | None) -> dict[str, float]:
+    """Return what a reader is told by hand; a rate only where the format cannot know it."""
+    if sfreq is None:
+        return {}
+    if found.module != "csv_table":
+        raise RecordingError(f"{path}: {found.description} tells its own rate; leave --sfreq out")
+    if not 0 < sfreq < float("inf"):
+        raise RecordingError(f"{path}: a rate of {sfreq} Hz makes no sense")
+    return {"sfreq": sfreq}
 
 
 def _check(recording: Recording, path: Path) -> None:

@@ -120,6 +120,7 @@ def import_recording(
     dyad_id: str = "",
     role: str = "",
     protocol: str | None = None,
+    sfreq: float | None = None,
     overwrite: bool = False,
 ) -> ImportReport:
     r"""Turn a vendor recording into a session file.
@@ -140,6 +141,8 @@ def import_recording(
         Who was recorded, in which cell of the design.
     protocol : str, optional
         Protocol as YAML text, kept in the session.
+    sfreq : float, optional
+        Rate in Hz of a CSV table that states none.
     overwrite : bool
         Replace an existing session file.
 
@@ -164,7 +167,7 @@ def import_recording(
     >>> [(s.name, s.modality, s.units, s.sfreq, s.n_samples) for s in report.streams]
     [('ecg', 'ecg', 'mV', 10.0, 50)]
     """
-    recording = read_recording(Path(source))
+    recording = read_recording(Path(source), sfreq)
     return write_recording(
         recording,
         out,

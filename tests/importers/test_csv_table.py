@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from physio_hqc.errors import PhysioError, RecordingError
+from physio_hqc.importers import read_recording
 from physio_hqc.importers.csv_table import read, sniff
 
 
@@ -429,3 +430,21 @@ def test_a_column_of_intervals_without_a_number_is_refused(tmp_path, body):
         warnings.simplefilter("error")
         with pytest.raises(RecordingError):
             read(write(tmp_path / "a.csv", f"rr\n{body}"))
+
+
+def test_a_rate_by_hand_serves_a_table_that_states_none(tmp_path: Path) -> None:
+    table = tmp_path / "bare.csv"
+    table.write_text("ECG [mV],EDA [uS]\n" + "".join(f"{i},{i / 2}\n" for i in range(40)))
+    with pytest.raises(RecordingError, match="--sfreq"):
+        read(table)
+    channel = read(table, sfreq=50.0).channels[1]
+    assert (channel.name, channel.sfreq) == ("EDA", 50.0)
+    np.testing.assert_array_equal(channel.segments[0].samples, np.arange(40) / 2)
+    table.write_text("# sfreq: 10\n" + table.read_text())
+    assert read(table, sfreq=50.0).channels[0].sfreq == 10.0
+
+
+def test_a_rate_by_hand_is_refused_where_the_file_knows(shared_data: Path) -> None:
+    source = shared_data / "formats" / "edf" / "supine_1min.edf"
+    with pytest.raises(RecordingError, match="tells its own rate"):
+        read_recording(source, sfreq=100.0)
