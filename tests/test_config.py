@@ -87,7 +87,7 @@ class TestFinding:
         package = tmp_path / "physio_hqc"
         (package / "configs" / "protocols").mkdir(parents=True)
         source = CONFIGS.parent / "physio_hqc"
-        for name in ("__init__.py", "errors.py", "config.py"):
+        for name in ("__init__.py", "__init__.pyi", "errors.py", "config.py"):
             (package / name).write_bytes((source / name).read_bytes())
         shipped = CONFIGS / "protocols" / "tsst.yaml"
         (package / "configs" / "protocols" / "only.yaml").write_bytes(shipped.read_bytes())
