@@ -430,6 +430,12 @@ def parse_device_profile(text: str, source: str = "device profile") -> DevicePro
     ------
     ConfigError
         When the text is not a device profile.
+
+    Examples
+    --------
+    >>> strap = load_device_profile("polar_h10")
+    >>> parse_device_profile(strap.to_yaml()) == strap
+    True
     """
     return parse_yaml_model(text, DeviceProfile, source=source)
 

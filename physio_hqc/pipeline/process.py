@@ -128,6 +128,18 @@ def is_up_to_date(
         If the session file cannot be read.
     ConfigError
         If the settings are wrong.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.pipeline import is_up_to_date, process_session
+    >>> from physio_hqc.simulate import simulate_session
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> path = simulate_session(folder / "p01.h5", time_scale=0.05, streams=["cuff"]).path
+    >>> before = is_up_to_date(path, None, folder)
+    >>> _ = process_session(path, out_dir=folder)
+    >>> before, is_up_to_date(path, None, folder)
+    (False, True)
     """
     source = Path(path)
     run = _Run.prepare(config, None)

@@ -70,7 +70,7 @@ def summarize(session: Session) -> dict[str, Any]:
 
 
 def import_notes(session: Session) -> list[str]:
-    """What the importer noted when it made this session: losses, assumptions, renamed channels.
+    r"""What the importer noted when it made this session: losses, assumptions, renamed channels.
 
     The notes stand in the device facts of the streams, which are the file's and may be anything.
 
@@ -82,6 +82,17 @@ def import_notes(session: Session) -> list[str]:
     -------
     list of str
         Each note once; empty for a session that was recorded or simulated.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from physio_hqc import import_recording, open_session
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.csv").write_text("time (s),ECG (mV)\n0,1\n0.1,2\n0.2,3\n")
+    >>> report = import_recording(folder / "a.csv", folder / "a.h5")
+    >>> with open_session(folder / "a.h5") as session:
+    ...     import_notes(session)
+    ['the file does not tell when it was recorded']
     """
     found = [stream.device.get("import_notes") for stream in session.streams.values()]
     notes = [str(note) for part in found if isinstance(part, list) for note in part]

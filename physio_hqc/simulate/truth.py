@@ -200,6 +200,15 @@ def save_truth(path: str | os.PathLike[str], truth: SimulatedTruth) -> Path:
     ------
     OutputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.simulate import load_truth, save_truth, simulate_truth
+    >>> truth = simulate_truth(seed=1, time_scale=0.05)
+    >>> path = save_truth(pathlib.Path(tempfile.mkdtemp()) / "p01_truth.npz", truth)
+    >>> bool((load_truth(path).beat_times_s == truth.beat_times_s).all())
+    True
     """
     target = Path(path)
     head = {
