@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from physio_hqc.cli._shared import console, escape, in_parallel, progress_bar, table
-from physio_hqc.errors import PhysioError
+from physio_hqc.errors import OutputError, PhysioError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,7 @@ def demo(
     from physio_hqc.report import write_sessions_report
     from physio_hqc.simulate import simulate_study
 
+    _refuse_to_replace_recordings(out / "sessions")
     with progress_bar() as progress:
         task = progress.add_task("simulating", total=None)
         study = simulate_study(
@@ -59,6 +60,7 @@ def demo(
             conditions=CONDITIONS,
             time_scale=TIME_SCALE,
             jobs=jobs,
+            overwrite=True,
             progress=lambda done, total, _: progress.update(task, completed=done, total=total),
         )
     derivatives = out / "derivatives"
@@ -77,6 +79,15 @@ def demo(
         f"Report: {escape(page.resolve())}",
         soft_wrap=True,
     )
+
+
+def _refuse_to_replace_recordings(folder: Path) -> None:
+    """Let a second demo replace the first, and nothing that somebody recorded."""
+    from physio_hqc.simulate import truth_path_for
+
+    for path in sorted(folder.glob("*.h5")):
+        if not truth_path_for(path).exists():
+            raise OutputError(f"{path} is no simulated session: choose another --out folder")
 
 
 def _reactivity(results: list[SessionResult]) -> pd.DataFrame:

@@ -86,6 +86,9 @@ def study(
         float, typer.Option(min=0, max=1, help="Share of sessions with bad signals.")
     ] = 0.0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace sessions of the same name.")
+    ] = False,
 ) -> None:
     """Simulate a study: participants in every condition, participants.csv, truth.
 
@@ -111,6 +114,7 @@ def study(
             missing_share=missing,
             poor_share=poor,
             jobs=jobs,
+            overwrite=overwrite,
             progress=lambda done, total, _: progress.update(task, completed=done, total=total),
         )
     console().print(

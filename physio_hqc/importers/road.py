@@ -227,7 +227,7 @@ def _target(source: Path, out: str | os.PathLike[str] | None, *, overwrite: bool
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file with --out")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already: choose another name, or overwrite it")
+        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
     return target
 
 

@@ -100,7 +100,7 @@ class SessionWriter:
     ) -> None:
         self.path = Path(path)
         if self.path.exists() and not overwrite:
-            raise OutputError(f"{self.path} exists already: choose another name, or overwrite it")
+            raise OutputError(f"{self.path} exists already: choose another name, or --overwrite it")
         self._target = self._hidden_sibling() if atomic else self.path
         self._atomic = atomic
         self._streams: dict[str, _StreamWriter] = {}

@@ -162,7 +162,7 @@ def simulate_session(
     """
     target = Path(path)
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already: choose another name, or overwrite it")
+        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
     rates = {"ecg": ecg_sfreq, "bp": bp_sfreq, "eda": eda_sfreq, "resp": resp_sfreq}
     wanted = _checked_streams(streams)
     design = as_protocol(protocol, time_scale)

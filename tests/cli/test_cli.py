@@ -196,6 +196,16 @@ def test_demo_ends_with_the_report_and_the_planted_order(
     }
     assert sbp["nonsupport"] > sbp["alone"] > sbp["support"] > 0
     assert len(list(Path("demo/derivatives").glob("*/report.html"))) == 9
+    made = {path: path.stat().st_mtime_ns for path in Path("demo").glob("derivatives/P*/*")}
+    assert run(["demo", "--out", "demo"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+def test_demo_never_replaces_what_somebody_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("demo/sessions").mkdir(parents=True)
+    Path("demo/sessions/P001.h5").write_bytes(SAMPLE.read_bytes())
+    assert "no simulated session" in errors(capsys, "demo", "--out", "demo")
+    assert Path("demo/sessions/P001.h5").read_bytes() == SAMPLE.read_bytes()
 
 
 @pytest.mark.parametrize("delay_s", [0.7, 2.0, 3.5])
