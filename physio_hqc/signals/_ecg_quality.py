@@ -16,6 +16,11 @@ _MARGIN_S = 1.5
 _SNIPPET_S = np.arange(-0.25, 0.45, 0.01)
 _GOOD_R, _NO_R = 0.66, 0.33
 _WORTH_SAYING = 0.05
+_TEMPLATE_BEATS = 2000
+_FEWEST_BEATS = 5
+# A stray beat counts as itself; many weigh as the convention for corrected beats has it: above
+# 5 % a window is doubtful, above 20 % it is not to be used.
+_UNLIKE, _ALIKE = (0.0, 0.03, 0.05, 0.20, 1.0), (1.0, 0.97, 0.8, 0.5, 0.0)
 
 
 def stuck_samples(x: NDArray[np.float64], sfreq: float) -> NDArray[np.bool_]:
@@ -82,6 +87,26 @@ def shape_agreement(shapes: NDArray[np.float64], edges: NDArray[np.int64]) -> ND
     return np.asarray(np.sqrt(np.clip(pairwise, 0, 1)))
 
 
+def unlike_beats(shapes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which beats do not look like the usual beat of the recording.
+
+    The usual beat is the median of the shapes; a correlation with it below 0.66 (Orphanidou et
+    al. 2015) is that of a false detection in an artefact, or of an ectopic beat. With fewer than
+    five beats there is no usual one.
+    """
+    known = np.flatnonzero(np.isfinite(shapes[:, 0])) if shapes.size else np.empty(0, dtype=int)
+    unlike = np.zeros(len(shapes), dtype=bool)
+    if known.size < _FEWEST_BEATS:
+        return unlike
+    chosen = known[:: max(1, known.size // _TEMPLATE_BEATS)]
+    usual = np.median(shapes[chosen], axis=0)
+    usual -= usual.mean()
+    length = float(np.linalg.norm(usual))
+    if length > 0:
+        unlike[known] = shapes[known] @ usual < _GOOD_R * length
+    return unlike
+
+
 def quality_table(
     masks: dict[str, NDArray[np.bool_]],
     expected: NDArray[np.float64],
@@ -89,6 +114,7 @@ def quality_table(
     beats: Beats,
     beat_edges: NDArray[np.int64],
     agreement: NDArray[np.float64],
+    unlike: NDArray[np.bool_],
 ) -> pd.DataFrame:
     """Put the parts together: one row per window, with the reason in words.
 
@@ -103,6 +129,7 @@ def quality_table(
     usable_share = np.minimum(shares["usable"], 1.0)
     n_beats = beat_edges[:, 1] - beat_edges[:, 0]
     corrected = _counts(beats.kind != "normal", beat_edges) / np.maximum(n_beats, 1)
+    odd = _counts(unlike, beat_edges) / np.maximum(n_beats, 1)
     shape = np.clip((np.nan_to_num(agreement, nan=1.0) - _NO_R) / (_GOOD_R - _NO_R), 0, 1)
     missing = np.maximum(1 - shares["present"], 0)
     reason = [
@@ -112,13 +139,14 @@ def quality_table(
             shares["stuck"].tolist(),
             (1 - usable_share - missing - shares["stuck"]).tolist(),
             corrected.tolist(),
+            odd.tolist(),
             agreement.tolist(),
             strict=True,
         )
     ]
     return pd.DataFrame(
         {
-            "quality": usable_share * (1 - corrected) * shape,
+            "quality": usable_share * (1 - corrected) * shape * np.interp(odd, _UNLIKE, _ALIKE),
             "usable_share": usable_share,
             "corrected_share": corrected,
             "template_r": agreement,
@@ -135,7 +163,9 @@ def _counts(mask: NDArray[np.bool_], edges: NDArray[np.int64]) -> NDArray[np.int
     return counts
 
 
-def _reason(missing: float, stuck: float, beatless: float, corrected: float, r: float) -> str:
+def _reason(
+    missing: float, stuck: float, beatless: float, corrected: float, odd: float, r: float
+) -> str:
     """Say which parts lower the quality of one window."""
     parts = [
         f"{100 * share:.0f} % {what}"
@@ -144,6 +174,7 @@ def _reason(missing: float, stuck: float, beatless: float, corrected: float, r: 
             (stuck, "flat or saturated"),
             (beatless, "without plausible beats"),
             (corrected, "of beats corrected"),
+            (odd, "of beats unlike the usual one"),
         )
         if share > _WORTH_SAYING
     ]

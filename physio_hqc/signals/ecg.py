@@ -33,6 +33,7 @@ from physio_hqc.signals._ecg_quality import (
     quality_table,
     shape_agreement,
     stuck_samples,
+    unlike_beats,
 )
 from physio_hqc.signals.beats import Beats, correct_beats
 
@@ -188,11 +189,13 @@ def ecg_quality(
 ) -> pd.DataFrame:
     """Say how far an ECG can be trusted, window by window.
 
-    Quality is the product of three parts: the share of samples that are present, neither flat
+    Quality is the product of four parts: the share of samples that are present, neither flat
     for a second nor held at the limit of the converter, and near plausible beats (intervals of
-    0.25 to 3 s); the share of beats that needed no correction; and the agreement in shape. Shape
-    is the mean correlation of the beats with their average, as in Orphanidou et al. (2015), whose
-    limit of 0.66 counts as full agreement and half of it as none.
+    0.25 to 3 s); the share of beats that needed no correction; the agreement in shape; and how
+    few beats are unlike the usual one. Shape is the mean correlation of the beats with their
+    average, as in Orphanidou et al. (2015), whose limit of 0.66 counts as full agreement and half
+    of it as none. A single beat under that limit is a false detection in an artefact, or ectopic:
+    5 percent of such beats bring the quality to 0.8, 20 percent to 0.5.
 
     Parameters
     ----------
@@ -258,6 +261,7 @@ def ecg_quality(
         beats,
         beat_edges,
         shape_agreement(shapes, beat_edges),
+        unlike_beats(shapes),
     )
 
 

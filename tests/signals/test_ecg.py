@@ -280,3 +280,24 @@ def test_real_recordings_are_told_apart(shared_data):
 def test_quality_of_next_to_nothing(n):
     assert ecg_quality(np.zeros(n), 250).shape == (1, 6)
     assert ecg_quality(np.full(n, np.nan), 250, np.empty((0, 2))).empty
+
+
+def test_false_beats_in_motion_lower_the_quality_and_clean_ones_do_not(tmp_path):
+    from physio_hqc import open_session
+    from physio_hqc.simulate import Noise, simulate_session
+
+    quality, false_share = {}, {}
+    for name, noise in (("clean", Noise()), ("motion", Noise(motion_per_min=3))):
+        made = simulate_session(tmp_path / f"{name}.h5", seed=8, noise=noise, time_scale=0.3)
+        with open_session(made.path) as session:
+            times, ecg = session.streams["ecg"].filled()
+        found = np.interp(detect_r_peaks(ecg, 250), np.arange(ecg.size), times)
+        nearest = np.abs(found[:, None] - made.truth.beat_times_s).min(axis=1)
+        false_share[name] = np.mean(nearest > 0.05)
+        row = ecg_quality(ecg, 250, times_s=times).iloc[0]
+        quality[name] = row["quality"]
+        assert ("unlike" in row["reason"]) == (name == "motion")
+    assert false_share["clean"] == 0
+    assert false_share["motion"] > 0.05
+    assert quality["clean"] > 0.95
+    assert quality["motion"] < 0.8
