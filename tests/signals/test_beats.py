@@ -242,3 +242,11 @@ def test_any_series_ends_and_the_account_of_beats_balances(rr_ms, gaps):
     raw = plain_beats(times, gaps=bounds)
     n_breaks = np.count_nonzero(np.isnan(raw.rr_s))
     assert np.count_nonzero(np.isnan(beats.rr_s)) == n_breaks
+
+
+def test_a_beat_that_is_put_back_where_it_was_is_not_called_corrected():
+    rr_ms = np.array([20, 20, 20, 20, 20, 20, 264, 1917, 1917, 20])
+    beats = correct_beats(np.cumsum(rr_ms) / 1000)
+    np.testing.assert_array_equal(beats.times_s, np.cumsum(rr_ms) / 1000)
+    assert beats.n_corrected == 0
+    assert set(beats.kind) == {"normal"}
