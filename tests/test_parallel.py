@@ -76,3 +76,16 @@ def test_the_same_sessions_come_from_one_and_from_two_processes(tmp_path: Path) 
         assert len(run_parallel(simulate_session, calls, jobs)) == 2
     for name in ("0.h5", "1.h5"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_a_killed_parent_leaves_no_worker_behind(tmp_path: Path) -> None:
+    script = tmp_path / "study.py"
+    script.write_text(INTERRUPTED)
+    command = [sys.executable, str(script), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as process:
+        for _ in range(2):
+            assert process.stdout.readline()
+        process.kill()
+        # The workers hold the other end of the pipe: it ends only when they have gone.
+        process.stdout.read()
+    assert process.returncode == -signal.SIGKILL
