@@ -31,7 +31,6 @@ from physio_hqc.session.format import EVENT_DTYPE, MAX_STREAMS, UNKNOWN_T0
 
 IGNORE: Final = "ignore"
 _MOST_NOTES: Final = 50
-_SPREAD_SAMPLES: Final = 0.3
 _BEATWISE: Final = ("rr", "cuff")
 _WAVEFORMS: Final = ("ecg", "bp", "eda", "ppg", "resp")
 # Vendors write years from 1 to 9999; a session's clock is a 64-bit count of nanoseconds.
@@ -457,30 +456,8 @@ def _write_samples(writer: Any, plan: _Plan) -> None:
         samples: NDArray[Any] = channel.segments[0].samples
         writer.append_irregular(plan.stream, channel.times, samples)
         return
-    longest = _packet_length(channel)
     for segment in channel.segments:
-        rate = segment.sfreq or channel.sfreq
-        for first in range(0, len(segment.samples), longest):
-            writer.append_segment(
-                plan.stream,
-                segment.samples[first : first + longest],
-                segment.t_start + first / rate,
-                sfreq=segment.sfreq,
-            )
-
-
-def _packet_length(channel: Channel) -> int:
-    """Return how many samples of a stretch may be written at once.
-
-    A session tells times per packet and takes a packet that lasts longer than the stream's typical
-    rate allows for a gap. Where stretches differ in rate, packets must be short enough to differ
-    by less than half a sample interval.
-    """
-    sizes = [len(segment.samples) for segment in channel.segments]
-    rates = [segment.sfreq or channel.sfreq for segment in channel.segments]
-    spread = max(rates) / min(rates) - 1
-    whole = max(1, *sizes)
-    return whole if spread * whole < _SPREAD_SAMPLES else max(4, int(_SPREAD_SAMPLES / spread))
+        writer.append_segment(plan.stream, segment.samples, segment.t_start, sfreq=segment.sfreq)
 
 
 def _device(plan: _Plan, recording: Recording) -> dict[str, Any]:
