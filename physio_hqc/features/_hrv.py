@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -90,8 +90,8 @@ def hrv(
     0       800.0       20.0
     1       800.0       20.0
     """
-    unknown = [domain for domain in domains if domain not in DOMAINS]
-    if unknown or isinstance(domains, str) or not domains:
+    chosen = [] if isinstance(domains, str) or not isinstance(domains, Iterable) else list(domains)
+    if not chosen or any(domain not in DOMAINS for domain in chosen):
         raise SignalError(f"domains is {domains!r}: pass a list of {', '.join(DOMAINS)}")
     series = lay_out(beats, windows, max_rr_s)
     limits = limits_of(gates, max_corrected, flag_corrected)
@@ -101,4 +101,4 @@ def hrv(
         "frequency": lambda: frequency_table(series, limits, spectrum),
         "nonlinear": lambda: nonlinear_table(series, limits),
     }
-    return merge_tables([tables[domain]() for domain in DOMAINS if domain in domains])
+    return merge_tables([tables[domain]() for domain in DOMAINS if domain in chosen])

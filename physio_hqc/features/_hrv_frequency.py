@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
 from physio_hqc.features import _hrv_spectra as spectra
-from physio_hqc.features._hrv_gates import Limits, apply_limits, limits_of
+from physio_hqc.features._hrv_gates import Limits, apply_limits, is_between, limits_of
+from physio_hqc.features._hrv_neurokit import neurokit_powers
 from physio_hqc.features._hrv_series import Series, lay_out, log, ratio
 from physio_hqc.features._windows import Reasons
 from physio_hqc.signals.beats import Beats
@@ -31,10 +32,10 @@ COLUMNS = (
 VLF_HZ = (0.0033, 0.04)
 LF_HZ = (0.04, 0.15)
 HF_HZ = (0.15, 0.40)
-METHODS = ("welch", "lomb", "ar")
-_MAX_BRIDGED_SHARE = 0.05
-_MAX_SKIPPED_SHARE = 0.20
-_MAX_LOMB_S = 3600.0
+METHODS = ("welch", "lomb", "ar", "neurokit")
+_ALLOWED_GAPS = {"welch": 0.05, "ar": 0.05, "lomb": 0.20, "neurokit": 0.0}
+_MAX_UNEVEN_S = 3600.0
+_MAX_SEGMENT_S = 86400.0
 
 
 def hrv_frequency(
@@ -68,13 +69,16 @@ def hrv_frequency(
         A corrected series, or plain beat times in s (taken as they are).
     windows : array-like, shape (m, 2), optional
         Onset and offset in s. Default: one window, first to last beat.
-    method : {"welch", "lomb", "ar"}
+    method : {"welch", "lomb", "ar", "neurokit"}
         ``"welch"``: Hann segments, half overlapping. ``"lomb"``: Lomb-Scargle on the intervals
-        as they are, for windows up to an hour. ``"ar"``: autoregressive, Burg, order 16.
+        as they are, for windows up to an hour. ``"ar"``: autoregressive, Burg, order 16, the
+        density of the model integrated in closed form. ``"neurokit"``: the numbers of NeuroKit2's
+        ``hrv_frequency(normalize=False)``, one window at a time and without gaps, to compare with
+        studies that used it; see Notes.
     segment_s : float
-        Length of the Welch segments in s; a shorter window is one segment.
+        Length of the Welch segments in s; a shorter window is one segment. For ``"welch"`` only.
     detrend : {"linear", "constant"}
-        What is taken off each Welch segment, or each window for the other methods.
+        What is taken off each Welch segment, or each window for ``"lomb"`` and ``"ar"``.
     vlf, lf, hf : tuple of float
         Lower and upper limit of the bands in Hz, up to 2 Hz and not overlapping. Change them
         where breathing asks for it, as in children, and report them.
@@ -104,6 +108,25 @@ def hrv_frequency(
     SignalError
         If an argument has the wrong shape, a band makes no sense, or ``method`` or ``detrend`` is
         unknown.
+
+    Notes
+    -----
+    Why ``"welch"`` and NeuroKit2 0.2.13 differ, in order of weight:
+
+    - Segments. NeuroKit2 takes half the window as segment: for 5 min 3 segments of 150 s, or only
+      2 where rounding costs the last sample. In simulated series (heart rate 50 to 120) 95 % lie
+      within 10 % in LF and 5 % in HF, without bias.
+    - Limits. It adds up from the first to the last frequency inside a band, and so leaves out up
+      to a spacing (1 / 300 Hz for 5 min) at each limit: within 2 % of LF in 95 %, up to 15 %. Below
+      2 cycles in a segment (0.013 Hz for 5 min) it counts nothing: HRV_VLF is lower.
+    - Interpolation. Quadratic splines lose more of fast breathing than cubic ones: HF is 1.3 %
+      lower on average, up to 9 %.
+    - Trend and sampling. It takes off the mean of the window, not a line of each segment, and
+      samples at 100 Hz, not 4 Hz: under 0.1 %.
+
+    Its default ``normalize=True`` divides the density by its maximum: such powers have no unit and
+    cannot be compared at all. Its HRV_TP holds ULF and power up to 0.5 Hz as well, so that
+    HRV_LFn and HRV_HFn are smaller there.
 
     References
     ----------
@@ -155,8 +178,8 @@ def spectrum_of(
         raise SignalError(f"method {method!r} is unknown: use one of {', '.join(METHODS)}")
     if detrend not in ("linear", "constant"):
         raise SignalError(f"detrend {detrend!r} is unknown: use 'linear' or 'constant'")
-    if not segment_s >= 8:
-        raise SignalError(f"segment_s is {segment_s:g}: pass at least 8 s")
+    if not is_between(segment_s, 8.0, _MAX_SEGMENT_S):
+        raise SignalError(f"segment_s is {segment_s!r}: pass 8 to {_MAX_SEGMENT_S:g} s")
     bands = spectra.Bands(_band("vlf", vlf), _band("lf", lf), _band("hf", hf))
     for slower, faster in (("vlf", "lf"), ("lf", "hf")):
         if getattr(bands, slower)[1] > getattr(bands, faster)[0]:
@@ -182,10 +205,13 @@ def _band(name: str, limits: Sequence[float]) -> tuple[float, float]:
 def frequency_table(series: Series, limits: Limits, spectrum: Spectrum) -> pd.DataFrame:
     """Return the frequency-domain table of a laid-out series."""
     method, detrend, bands = spectrum.method, spectrum.detrend, spectrum.bands
+    short = series.usable_s <= _MAX_UNEVEN_S
+    whole = np.ones(series.n.size, dtype=bool)
     if method == "lomb":
-        short = series.usable_s <= _MAX_LOMB_S
-        powers = spectra.lomb_powers(series, short, detrend, bands)
-        whole = np.ones(series.n.size, dtype=bool)
+        few_gaps = series.gap_share <= _ALLOWED_GAPS["lomb"]
+        powers = spectra.lomb_powers(series, short & few_gaps, detrend, bands)
+    elif method == "neurokit":
+        powers = neurokit_powers(series, short & (series.gap_s == 0), bands)
     else:
         tachogram = spectra.resample(series)
         whole = tachogram.stop > tachogram.first
@@ -196,27 +222,23 @@ def frequency_table(series: Series, limits: Limits, spectrum: Spectrum) -> pd.Da
         )
     reasons = Reasons(series.n.size)
     apply_limits(reasons, COLUMNS, series, limits)
-    _judge_gaps(reasons, series, whole, bridged=method != "lomb")
-    if method == "lomb":
+    _judge_gaps(reasons, series, whole, method)
+    if method in ("lomb", "neurokit"):
         for column in COLUMNS:
             reasons.withhold(column, ~short, "over an hour: use method 'welch'")
     return reasons.frame(_indices(powers))
 
 
-def _judge_gaps(
-    reasons: Reasons, series: Series, whole: NDArray[np.bool_], *, bridged: bool
-) -> None:
+def _judge_gaps(reasons: Reasons, series: Series, whole: NDArray[np.bool_], method: str) -> None:
     """Withhold windows with large gaps, flag those with small ones."""
     share = series.gap_share
-    limit = _MAX_BRIDGED_SHARE if bridged else _MAX_SKIPPED_SHARE
+    limit = _ALLOWED_GAPS[method]
     percent = [f"gaps take {100 * value:.1f} % of the window" for value in share]
     refused = [f"{text}, at most {100 * limit:g} % allowed" for text in percent]
-    verb = "bridged" if bridged else "left out"
-    noted = [f"{text} and are {verb}" for text in percent]
+    noted = [f"{text} and are {'left out' if method == 'lomb' else 'bridged'}" for text in percent]
     for column in COLUMNS:
         reasons.withhold(column, share > limit, refused)
-        if bridged:
-            reasons.withhold(column, ~whole, "a gap over 10 s is not bridged: try method 'lomb'")
+        reasons.withhold(column, ~whole, "a gap over 10 s is not bridged: try method 'lomb'")
         reasons.flag(column, share > 0, noted)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from physio_hqc.features._windows import Reasons
 
 _EDGE_S = 2.0
 _FLAG_COVERED = 0.8
+_MANY = 1e9
 
 
 class Gate(NamedTuple):
@@ -95,25 +98,32 @@ def limits_of(
 ) -> Limits:
     """Return the caller's limits, checked."""
     for name, share in (("max_corrected", max_corrected), ("flag_corrected", flag_corrected)):
-        if not 0 <= share <= 1:
-            raise SignalError(f"{name} is {share}: pass a share from 0 to 1")
+        if not is_between(share, 0.0, 1.0):
+            raise SignalError(f"{name} is {share!r}: pass a share from 0 to 1")
     return Limits(_resolved(gates), max_corrected, flag_corrected)
+
+
+def is_between(value: object, low: float, high: float) -> bool:
+    """Tell whether a value is a number from low to high."""
+    return isinstance(value, Real) and low <= float(value) <= high
 
 
 def _resolved(gates: Mapping[str, Sequence[float]] | None) -> dict[str, Gate]:
     """Return the table with the caller's entries put over it, checked."""
     table = dict(GATES)
+    if gates is not None and not isinstance(gates, Mapping):
+        raise SignalError(f"gates is {gates!r}: pass a mapping of column names to limits")
     for column, entry in (gates or {}).items():
         if column not in table:
             raise SignalError(f"gates names {column!r}, which is no HRV column: see GATES")
-        values = tuple(entry)
-        if not 2 <= len(values) <= 4:
+        values = tuple(entry) if isinstance(entry, Iterable) else ()
+        if not 2 <= len(values) <= 4 or not all(is_between(x, 0.0, np.inf) for x in values):
             raise SignalError(
-                f"gates[{column!r}] has {len(values)} values: pass recommended and minimum "
-                "seconds and, if wanted, recommended and minimum number of intervals"
+                f"gates[{column!r}] is {entry!r}: pass recommended and minimum seconds and, if "
+                "wanted, recommended and minimum number of intervals"
             )
-        counts = [int(value) for value in values[2:]]
-        table[column] = Gate(float(values[0]), float(values[1]), *counts)
+        seconds, counts = values[:2], [math.ceil(min(value, _MANY)) for value in values[2:]]
+        table[column] = Gate(float(seconds[0]), float(seconds[1]), *counts)
     return table
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from physio_hqc.features._hrv_entropy import entropies
 from physio_hqc.features._hrv_gates import Limits, apply_limits, enough, limits_of
-from physio_hqc.features._hrv_series import TIE_MS, Batch, Series, batches, lay_out, log, ratio
+from physio_hqc.features._hrv_series import Batch, Series, batches, lay_out, log, ratio
 from physio_hqc.features._windows import Reasons
 from physio_hqc.signals.beats import Beats
 
@@ -25,10 +26,10 @@ COLUMNS = (
 )
 _ENTROPIES = ("HRV_SampEn", "HRV_ApEn")
 _DFA_BOXES = {"HRV_DFA_alpha1": range(4, 17), "HRV_DFA_alpha2": range(16, 65)}
-_TEMPLATE = 2
 _TOLERANCE_SD = 0.2
-_MAX_ENTROPY_INTERVALS = 10_000
+_MAX_ENTROPY_INTERVALS = 200_000
 _MAX_GAP_SHARE = 0.05
+_DFA_BLOCK = 256
 
 
 def hrv_nonlinear(
@@ -77,6 +78,16 @@ def hrv_nonlinear(
     ------
     SignalError
         If beat times are not ascending, windows are not (m, 2), or ``gates`` names no HRV column.
+
+    Notes
+    -----
+    Entropies compare all pairs of intervals: 0.05 ms for a window of 5 min, 2 to 4 s for one of a
+    day, in memory that grows with the number of intervals. Windows of over 200000 intervals get
+    none.
+
+    Equal to NeuroKit2 0.2.13 but for DFA: there boxes reach from 4 to 11 and from 12 to a tenth of
+    the window and overlap by half. Some programs derive HRV_SD2 from HRV_SDNN and HRV_SDSD, which
+    differs by what the first and the last interval contribute.
 
     References
     ----------
@@ -186,87 +197,23 @@ def _tolerance(rr: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np
     return _TOLERANCE_SD * _deviation(rr, inside)
 
 
-def entropies(
-    rr: NDArray[np.float64],
-    inside: NDArray[np.bool_],
-    joined: NDArray[np.bool_],
-    tolerance: NDArray[np.float64],
-    template: int = _TEMPLATE,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sample and approximate entropy of each row.
-
-    Parameters
-    ----------
-    rr : ndarray, shape (r, n)
-        Intervals in ms, one window a row.
-    inside, joined : ndarray of bool, shape (r, n)
-        Which places belong to the window; which intervals touch the one before.
-    tolerance : ndarray, shape (r,)
-        Largest distance in ms of a match.
-    template : int
-        Template length.
-
-    Returns
-    -------
-    tuple of ndarray, shape (r,)
-        NaN where nothing matches.
-    """
-    limit = tolerance[:, None] + TIE_MS
-    # A template starts where as many intervals as it has follow each other without a break.
-    unbroken = inside & joined
-    short, long = (_starts(inside, unbroken, length) for length in (template, template + 1))
-    matches_short = np.zeros(rr.shape, dtype=np.int32)
-    matches_long = np.zeros(rr.shape, dtype=np.int32)
-    pairs_short, pairs_long = np.zeros(rr.shape[0]), np.zeros(rr.shape[0])
-    for lag in range(1, rr.shape[1]):
-        near = np.abs(rr[:, lag:] - rr[:, :-lag]) <= limit
-        equal = near.copy()
-        for step in range(1, template):
-            equal[:, :-step] &= near[:, step:]
-        # Templates that would run over the end are no starts, so what is left there is masked.
-        equal &= short[:, lag:] & short[:, :-lag]
-        longer = equal & long[:, lag:] & long[:, :-lag]
-        pairs_short += np.count_nonzero(longer, axis=1)
-        longer[:, :-template] &= near[:, template:]
-        pairs_long += np.count_nonzero(longer, axis=1)
-        for counts, hit in ((matches_short, equal), (matches_long, longer)):
-            counts[:, lag:] += hit
-            counts[:, :-lag] += hit
-    sample = log(ratio(pairs_short, pairs_long))
-    approximate = _mean_log_share(matches_short, short) - _mean_log_share(matches_long, long)
-    return sample, approximate
-
-
-def _starts(
-    inside: NDArray[np.bool_], unbroken: NDArray[np.bool_], length: int
-) -> NDArray[np.bool_]:
-    """Tell where a template of ``length`` unbroken intervals starts."""
-    starts = inside.copy()
-    for step in range(1, length):
-        starts[:, :-step] &= unbroken[:, step:]
-        starts[:, -step:] = False
-    return starts
-
-
-def _mean_log_share(matches: NDArray[np.int32], starts: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean log share of templates that match each template, itself included."""
-    n = starts.sum(axis=1).astype(float)
-    logs = np.where(starts, np.log(matches + 1.0), 0).sum(axis=1)
-    return ratio(logs, n) - log(n)
-
-
 def dfa(
     rr: NDArray[np.float64], inside: NDArray[np.bool_], boxes: Sequence[int]
 ) -> NDArray[np.float64]:
     """Return the scaling exponent of each row over the given box sizes; NaN where constant."""
     n = inside.sum(axis=1)
-    mean = np.where(inside, rr, 0).sum(axis=1) / n
-    profile = np.cumsum(np.where(inside, rr - mean[:, None], 0), axis=1)
-    fluctuation = np.column_stack([fluctuations(profile, n, size) for size in boxes])
+    exponent = np.empty(n.size)
     log_size = np.log(np.asarray(boxes, dtype=float))
     log_size -= log_size.mean()
-    slope: NDArray[np.float64] = log(fluctuation) @ log_size / (log_size @ log_size)
-    return slope
+    for begin in range(0, n.size, _DFA_BLOCK):
+        rows = slice(begin, begin + _DFA_BLOCK)
+        mean = np.where(inside[rows], rr[rows], 0).sum(axis=1) / n[rows]
+        profile = np.cumsum(np.where(inside[rows], rr[rows] - mean[:, None], 0), axis=1)
+        # Windows side by side in memory: a box is then a few long rows, not many short ones.
+        profile = np.asfortranarray(profile)
+        fluctuation = np.column_stack([fluctuations(profile, n[rows], size) for size in boxes])
+        exponent[rows] = log(fluctuation) @ log_size / (log_size @ log_size)
+    return exponent
 
 
 def fluctuations(
@@ -274,11 +221,11 @@ def fluctuations(
 ) -> NDArray[np.float64]:
     """Return the root mean square of each row's profile about a line in each box of ``size``."""
     n_boxes = profile.shape[1] // size
-    box = profile[:, : n_boxes * size].reshape(n.size, n_boxes, size)
+    box = profile.T[: n_boxes * size].reshape(n_boxes, size, n.size)
+    box = box - box[:, :1]
     line = np.arange(size) - (size - 1) / 2
-    centered = box - box.mean(axis=2, keepdims=True)
-    slope = centered @ line / (line @ line)
-    squares = np.einsum("rbs,rbs->rb", centered, centered) - slope**2 * (line @ line)
-    used = np.arange(n_boxes) < (n // size)[:, None]
-    total = np.where(used, np.maximum(squares, 0), 0).sum(axis=1)
+    trend = np.vstack([np.full(size, size**-0.5), line / np.sqrt(line @ line)]) @ box
+    squares = np.einsum("bsr,bsr->br", box, box) - trend[:, 0] ** 2 - trend[:, 1] ** 2
+    used = np.arange(n_boxes)[:, None] < n // size
+    total = np.where(used, np.maximum(squares, 0), 0).sum(axis=0)
     return np.asarray(np.sqrt(ratio(total, (n // size * size).astype(float))))

@@ -15,6 +15,7 @@ from physio_hqc.signals.beats import Beats, plain_beats
 # Beat times carry rounding noise of 1e-10 s or less; comparisons at a limit allow for it.
 TIE_MS = 1e-6
 _TIE_S = 1e-9
+_NOTHING = 1e-100
 _BATCH_VALUES = 1 << 20
 
 
@@ -85,6 +86,8 @@ def lay_out(beats: Beats | ArrayLike, windows: ArrayLike | None, max_rr_s: float
     start, end = times[ends_at - 1], times[ends_at]
     first = np.searchsorted(start, bounds[:, 0] - _TIE_S, side="left")
     stop = np.maximum(np.searchsorted(end, bounds[:, 1] + _TIE_S, side="right"), first)
+    # Halves, for the difference of two times as far apart as numbers go.
+    length = np.minimum(bounds[:, 1] / 2 - bounds[:, 0] / 2, np.finfo(float).max / 2) * 2
     return Series(
         start_s=start,
         end_s=end,
@@ -92,7 +95,7 @@ def lay_out(beats: Beats | ArrayLike, windows: ArrayLike | None, max_rr_s: float
         joined=np.diff(ends_at, prepend=-2) == 1,
         first=first,
         stop=stop,
-        length_s=bounds[:, 1] - bounds[:, 0],
+        length_s=length,
         usable_s=_covered(start, end, bounds),
         gap_s=_inner_gaps(start, end, first, stop),
         corrected_share=_corrected_share(given, bounds),
@@ -117,9 +120,9 @@ def batches(first: NDArray[np.int64], stop: NDArray[np.int64]) -> Iterator[Batch
 
 
 def ratio(over: NDArray[np.float64], under: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide; NaN where the divisor is not above 0."""
+    """Divide; NaN where the divisor is not above 0, or so little that the ratio has no number."""
     result = np.full(np.broadcast(over, under).shape, np.nan)
-    np.divide(over, under, out=result, where=under > 0)
+    np.divide(over, under, out=result, where=under > _NOTHING)
     return result
 
 

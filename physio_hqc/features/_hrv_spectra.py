@@ -14,7 +14,10 @@ RATE_HZ = 4.0
 MAX_BRIDGE_S = 10.0
 _MIN_SAMPLES = 16
 _MIN_INTERVALS = 4
+_MIN_LOMB_S = 2.0
 _AR_ORDER = 16
+_AR_TRACE = 1e-9
+_SMALLEST_POLE, _LARGEST_POLE = 1e-3, 1 - 1e-12
 _CHUNK_VALUES = 1 << 21
 
 
@@ -92,19 +95,49 @@ def welch_powers(
 
 
 def burg_powers(tachogram: Tachogram, detrend: str, bands: Bands) -> NDArray[np.float64]:
-    """Return the band powers (m, 3) in ms² by an autoregressive model of order 16."""
+    """Return the band powers (m, 3) in ms² by an autoregressive model of order 16.
+
+    The density of the model is integrated in closed form, so that a line however sharp counts in
+    full, and scaled to the variance of the samples, which is the model's own.
+    """
     n = tachogram.stop - tachogram.first
-    frequency = np.arange(0, bands.hf[1] + 0.1, 0.0005)
-    weights = band_weights(frequency, bands)
-    turn = np.exp(-2j * np.pi * np.outer(np.arange(_AR_ORDER + 1), frequency) / RATE_HZ)
     powers = np.full((n.size, len(bands)), np.nan)
     for size in np.unique(n[n > 2 * _AR_ORDER]).tolist():
         rows = np.flatnonzero(n == size)
-        pieces = tachogram.rr_ms[tachogram.first[rows][:, None] + np.arange(size)]
-        model, error = _burg(_detrended(pieces, detrend))
-        density = 2 * error[:, None] / RATE_HZ / np.abs(model @ turn) ** 2
-        powers[rows] = density @ weights
+        for part in np.array_split(rows, 1 + rows.size * size // _CHUNK_VALUES):
+            pieces = tachogram.rr_ms[tachogram.first[part][:, None] + np.arange(size)]
+            centered = _detrended(pieces, detrend)
+            model, _ = _burg(centered)
+            powers[part] = np.mean(centered**2, axis=1)[:, None] * model_shares(model, bands)
     return powers
+
+
+def model_shares(model: NDArray[np.float64], bands: Bands) -> NDArray[np.float64]:
+    """Return the share (r, 3) of an autoregressive model's variance that lies in each band.
+
+    The density is a sum over the poles p of c (1 / (1 - p/z) + 1 / (1 - p z) - 1) on the unit
+    circle, and each term has a logarithm as integral.
+    """
+    order = model.shape[1] - 1
+    companion = np.zeros((model.shape[0], order, order))
+    companion[:, 0] = -model[:, 1:]
+    companion[:, np.arange(1, order), np.arange(order - 1)] = 1
+    poles = np.linalg.eigvals(companion).astype(np.complex128)
+    # Rounding can put the pole of a pure sine on the circle; poles at 0, which add nothing, must
+    # differ from each other.
+    size = np.maximum(np.abs(poles), _SMALLEST_POLE)
+    spread = _SMALLEST_POLE * np.exp(2j * np.pi * np.arange(order) / order)
+    poles = np.where(np.abs(poles) < _SMALLEST_POLE, spread, poles)
+    poles *= np.minimum(1, _LARGEST_POLE / size)
+    apart = 1 - poles[:, None, :] / poles[:, :, None]
+    apart[:, np.arange(order), np.arange(order)] = 1
+    weight = 1 / (apart * (1 - poles[:, None, :] * poles[:, :, None])).prod(axis=2)
+    angle = 2 * np.pi * np.array(bands) / RATE_HZ
+    turn, pole = np.exp(1j * angle), poles[:, :, None, None]
+    area = angle - 1j * (np.log(1 - pole / turn) - np.log(1 - pole * turn))
+    up_to = (weight[:, :, None, None] * area).sum(axis=1) / weight.sum(axis=1)[:, None, None]
+    shares: NDArray[np.float64] = np.diff(up_to.real, axis=2)[:, :, 0] / np.pi
+    return shares
 
 
 def lomb_powers(
@@ -117,13 +150,14 @@ def lomb_powers(
     enough for the longest of them.
     """
     powers = np.full((series.n.size, len(bands)), np.nan)
-    rows = np.flatnonzero(wanted & (series.n >= _MIN_INTERVALS))
+    rows = np.flatnonzero(wanted & (series.n >= _MIN_INTERVALS) & (series.usable_s >= _MIN_LOMB_S))
     length = series.end_s[series.stop[rows] - 1] - series.start_s[series.first[rows]]
     group = np.ceil(np.log(length) / np.log(1.25)).astype(int)
     for step in np.unique(group).tolist():
         members = rows[group == step]
         longest = 1.25**step
-        frequency = np.arange(1, int((bands.hf[1] + 0.005) * 2 * longest) + 2) / (2 * longest)
+        count = max(int((bands.hf[1] + 0.005) * 2 * longest) + 1, 2)
+        frequency = np.arange(1, count + 1) / (2 * longest)
         powers[members] = _lomb_group(series, members, frequency, detrend, bands)
     return powers
 
@@ -180,13 +214,19 @@ def _periodogram(pieces: NDArray[np.float64], taper: NDArray[np.float64]) -> NDA
 
 
 def _burg(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return model coefficients (r, order + 1) and error power (r,) of each row, after Burg."""
+    """Return model coefficients (r, order + 1) and error power (r,) of each row, after Burg.
+
+    A trace of noise is assumed, far below the resolution of beat times: without any, the heights
+    of lines in a perfectly predictable series would be up to rounding.
+    """
     forward, backward = x[:, 1:], x[:, :-1]
     model = np.ones((x.shape[0], 1))
     error = np.mean(x**2, axis=1)
+    trace = _AR_TRACE * np.sum(forward**2 + backward**2, axis=1)
     for _ in range(_AR_ORDER):
-        power = np.sum(forward**2 + backward**2, axis=1)
-        cross = -2 * np.sum(forward * backward, axis=1)
+        power = trace + np.einsum("rn,rn->r", forward, forward)
+        power += np.einsum("rn,rn->r", backward, backward)
+        cross = -2 * np.einsum("rn,rn->r", forward, backward)
         k = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0)[:, None]
         grown = np.pad(model, ((0, 0), (0, 1)))
         model = grown + k * grown[:, ::-1]
@@ -212,21 +252,22 @@ def _lomb_group(
     scale = 2 * _window_totals(series.rr_ms[begin:end] / 1000, low, high) / n
     weights = band_weights(frequency, bands)
     powers = np.zeros((rows.size, len(bands)))
-    for part in np.array_split(np.arange(frequency.size), 1 + frequency.size * time.size // 2**20):
-        if part.size == 0:
+    step = np.exp(2j * np.pi * (frequency[1] - frequency[0]) * time)
+    turn = np.exp(2j * np.pi * frequency[0] * time) / step
+    for weight in weights:
+        turn *= step
+        if not weight.any():
             continue
-        turn = np.exp(2j * np.pi * np.outer(time, frequency[part]))
         ones = _window_sums(turn, low, high)
-        values = _window_sums(rr[:, None] * turn, low, high) - mean[:, None] * ones
+        values = _window_sums(rr * turn, low, high) - mean * ones
         if detrend == "linear":
-            timed = _window_sums(time[:, None] * turn, low, high)
-            values -= slope[:, None] * (timed - center[:, None] * ones)
+            values -= slope * (_window_sums(time * turn, low, high) - center * ones)
         double = _window_sums(turn**2, low, high)
         shifted = values * np.exp(-0.5j * np.angle(double))
-        cosines = (n[:, None] + np.abs(double)) / 2
-        sines = np.maximum(n[:, None] - cosines, 1e-9)
-        density = 0.5 * (shifted.real**2 / cosines + shifted.imag**2 / sines) * scale[:, None]
-        powers += density @ weights[part]
+        cosines = (n + np.abs(double)) / 2
+        sines = np.maximum(n - cosines, 1e-9)
+        density = 0.5 * (shifted.real**2 / cosines + shifted.imag**2 / sines) * scale
+        powers += density[:, None] * weight
     return powers
 
 
@@ -252,8 +293,9 @@ def _window_lines(
 def _window_sums(
     x: NDArray[np.complex128], low: NDArray[np.int64], high: NDArray[np.int64]
 ) -> NDArray[np.complex128]:
-    """Return the sum of rows low to high - 1 of ``x`` for each window."""
-    running = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
+    """Return the sum of x[low:high] for each window."""
+    running = np.zeros(x.size + 1, dtype=np.complex128)
+    np.cumsum(x, out=running[1:])
     sums: NDArray[np.complex128] = running[high] - running[low]
     return sums
 

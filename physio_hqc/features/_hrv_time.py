@@ -80,6 +80,12 @@ def hrv_time(
     SignalError
         If beat times are not ascending, windows are not (m, 2), or ``gates`` names no HRV column.
 
+    Notes
+    -----
+    Equal to NeuroKit2 0.2.13 but for HRV_pNN50 and HRV_pNN20, which it divides by the number of
+    intervals, and HRV_TINN: here the best triangle over all limits; there the search keeps its
+    right limit after the first left one.
+
     References
     ----------
     Task Force (1996). Heart rate variability: standards of measurement. Circulation 93, 1043.
@@ -213,8 +219,15 @@ def _tinn(rr: NDArray[np.float64]) -> float:
 
 
 def _best_side(counts: NDArray[np.float64]) -> int:
-    """Return how many bins from the apex (first) a straight side best reaches 0."""
-    place = np.arange(counts.size)
-    reach = np.arange(1, counts.size)
-    side = counts[0] * np.maximum(1 - place / reach[:, None], 0)
-    return int(reach[np.argmin(((side - counts) ** 2).sum(axis=1))])
+    """Return how many bins from the apex (first) a straight side best reaches 0.
+
+    The squared error of a side that reaches r bins is a sum over those bins of (y (1 - p / r) - c)²
+    and one of c² beyond them. Multiplied out it needs running sums only: no table of bins by
+    reaches, which a single interval of a minute would make huge.
+    """
+    reach = np.arange(1, counts.size, dtype=float)
+    height, place = counts[0], np.arange(counts.size)
+    below = np.cumsum(counts)[:-1], np.cumsum(place * counts)[:-1]
+    line = (reach + 1) * (2 * reach + 1) / (6 * reach)
+    error = height**2 * line - 2 * height * (below[0] - below[1] / reach)
+    return int(reach[np.argmin(error)])

@@ -42,6 +42,8 @@ _CUFF_COUNT = "CUFF_N"
 # These say on how much a feature rests; they are no physiology and have no reactivity.
 _BOOKKEEPING = ("CUFF_N", "CUFF_MAP_Computed_N", "BP_N", "BRS_N_Sequences")
 
+# What is smaller is 0 in every unit in use, and a percentage of it overflows.
+_ZERO = 1e-12
 # Logarithms, angles of a line, coefficients and temperatures have no zero that "percent of" means.
 _NO_RATIO_NAME = re.compile(r"_(Ln|LN|ln)|^RSA_|Slope|DFA|Corr|_AI$|_SI$|_PI$")
 _NO_RATIO_UNIT = re.compile(r"^ln\b|^log|°C$|degC$")
@@ -235,7 +237,7 @@ def _scored(scores: pd.DataFrame, names: list[str], quality_min: float) -> pd.Da
     """Add delta, percent and reason; put the columns in order."""
     poor = (scores["quality"] < quality_min).to_numpy()
     no_ratio = _without_ratio(scores)
-    above_zero = (scores["baseline"] > 0).to_numpy()
+    above_zero = (scores["baseline"] > _ZERO).to_numpy()
     absent = f"baseline: no window {' or '.join(map(repr, names))} with this feature"
     delta = (scores["value"] - scores["baseline"]).mask(poor)
     scores = scores.assign(

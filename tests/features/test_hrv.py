@@ -82,3 +82,29 @@ def test_a_day_of_windows_agrees_with_windows_taken_alone():
         np.testing.assert_allclose(
             table.loc[row].to_numpy(), alone.loc[0].to_numpy(), rtol=1e-6, equal_nan=True
         )
+
+
+@pytest.mark.parametrize(
+    ("columns", "recommended_s", "minimum_s"),
+    [
+        (("ECG_Rate_Mean", "HRV_MeanNN"), 30, 10),
+        (("HRV_RMSSD", "HRV_pNN50", "HRV_SD1"), 60, 30),
+        (("HRV_SDNN", "HRV_SD2", "HRV_HF"), 120, 60),
+        (("HRV_LF", "HRV_LFHF", "HRV_SampEn"), 240, 120),
+        (("HRV_DFA_alpha1",), 240, 240),
+        (("HRV_VLF", "HRV_HTI", "HRV_TINN"), 1200, 1200),
+    ],
+)
+def test_each_index_knows_how_long_a_window_it_needs(columns, recommended_s, minimum_s):
+    times = np.concatenate([[0.0], beats(2000)])
+    lengths = [minimum_s - 5, minimum_s + 1, recommended_s - 5, recommended_s + 1]
+    table = hrv(times, [[0, length] for length in lengths], method="welch")
+    for column in columns:
+        reasons = table.attrs["reasons"][column]
+        assert np.isnan(table[column][0])
+        assert f"needs {minimum_s} s" in reasons[0]
+        assert np.isfinite(table[column][1])
+        assert np.isfinite(table[column][3])
+        if recommended_s > minimum_s:
+            assert f"{recommended_s} s recommended" in reasons[2]
+        assert "s recommended" not in reasons[3]

@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 from scipy import interpolate, signal
@@ -7,7 +5,13 @@ from scipy import interpolate, signal
 from physio_hqc.errors import SignalError
 from physio_hqc.features import hrv_frequency
 from physio_hqc.features._hrv_frequency import COLUMNS
-from physio_hqc.features._hrv_spectra import Bands, _periodogram, band_weights
+from physio_hqc.features._hrv_spectra import (
+    Bands,
+    _burg,
+    _periodogram,
+    band_weights,
+    model_shares,
+)
 
 BANDS_HZ = Bands((0.0033, 0.04), (0.04, 0.15), (0.15, 0.40))
 OPEN = dict.fromkeys(COLUMNS, (0, 0, 0, 0))
@@ -98,20 +102,64 @@ def test_many_windows_equal_the_slow_reference(length, detrend):
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-def test_welch_is_within_1_percent_of_neurokit_at_like_settings():
-    times = np.round(lifelike(420, seed=2), 3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import neurokit2
+def beats_with(sines, noise=0.0, seed=0, mean=800.0, seconds=300):
+    """Beats whose intervals (ms) follow sines of given frequency (Hz) and amplitude (ms)."""
+    rng = np.random.default_rng(seed)
+    phases = rng.uniform(0, 2 * np.pi, len(sines))
+    times = [0.0]
+    while times[-1] < seconds:
+        rr = mean + noise * rng.standard_normal()
+        for (frequency, amplitude), phase in zip(sines, phases, strict=True):
+            rr += amplitude * np.sin(2 * np.pi * frequency * times[-1] + phase)
+        times.append(times[-1] + rr / 1000)
+    return np.array(times)
 
-        theirs = neurokit2.hrv_frequency(
-            np.round(times * 1000).astype(int), 1000, normalize=False, interpolation_rate=100
-        ).iloc[0]
-    # NeuroKit2 takes half the record as segment, and one sample more than there is.
-    half = (times[-1] - times[1]) / 2
-    ours = hrv_frequency(times, segment_s=half - 0.13, detrend="constant").iloc[0]
-    assert ours["HRV_LF"] == pytest.approx(theirs["HRV_LF"], rel=0.01)
-    assert ours["HRV_HF"] == pytest.approx(theirs["HRV_HF"], rel=0.03)
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("frequency", "amplitude"), [(0.07, 30), (0.1, 40), (0.12, 5)])
+def test_ar_counts_a_pure_sine_in_full(frequency, amplitude, seed):
+    table = hrv_frequency(beats_with([(frequency, amplitude)], seed=seed), method="ar")
+    assert table["HRV_LF"][0] == pytest.approx(amplitude**2 / 2, rel=0.02)
+    assert table["HRV_HF"][0] < 0.01 * amplitude**2
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_ar_counts_two_sines_each_in_full(noise, seed):
+    times = beats_with([(0.1, 40), (0.25, 20)], noise, seed)
+    row = hrv_frequency(times, method="ar").iloc[0]
+    assert row["HRV_LF"] == pytest.approx(800, rel=0.02)
+    assert row["HRV_HF"] == pytest.approx(200, rel=0.05)
+
+
+@pytest.mark.parametrize("frequency", [0.02, 0.05, 0.1, 0.1499, 0.25, 0.39])
+def test_a_line_on_an_even_grid_has_its_power_to_2_percent(frequency):
+    x = 40 * np.sin(2 * np.pi * frequency * np.arange(1200) / 4 + 0.3)[None]
+    shares = model_shares(_burg(x - x.mean())[0], BANDS_HZ)[0]
+    band = [low <= frequency < high for low, high in BANDS_HZ]
+    assert shares[band][0] * x.var() == pytest.approx(800, rel=0.02)
+
+
+def test_model_shares_equal_a_fine_integration():
+    rng = np.random.default_rng(1)
+    x = np.stack([signal.lfilter([1], [1, -r, 0.7], rng.standard_normal(1200)) for r in (1, 1.6)])
+    model, _ = _burg(x)
+    frequency = np.linspace(0, 2, 200_001)
+    for row, shares in zip(model, model_shares(model, BANDS_HZ), strict=True):
+        _, response = signal.freqz([1], row, worN=2 * np.pi * frequency / 4)
+        density = np.abs(response) ** 2
+        total = np.trapezoid(density, frequency)
+        for share, (low, high) in zip(shares, BANDS_HZ, strict=True):
+            fine = np.linspace(low, high, 20_001)
+            part = np.trapezoid(np.interp(fine, frequency, density), fine)
+            assert share == pytest.approx(part / total, rel=1e-5)
+
+
+def test_a_model_without_poles_is_white():
+    model = np.zeros((1, 17))
+    model[0, 0] = 1
+    shares = model_shares(model, BANDS_HZ)[0]
+    np.testing.assert_allclose(shares, np.diff(BANDS_HZ, axis=1)[:, 0] / 2, rtol=1e-9)
 
 
 @pytest.mark.parametrize("detrend", ["linear", "constant"])
@@ -134,8 +182,6 @@ def test_lomb_equals_scipy(detrend):
 def test_burg_equals_the_levinson_solution_of_a_known_process():
     rng = np.random.default_rng(0)
     x = signal.lfilter([1], [1, -1.2, 0.6], rng.standard_normal(20000))
-    from physio_hqc.features._hrv_spectra import _burg
-
     model, error = _burg(x[None])
     np.testing.assert_allclose(model[0, :3], [1, -1.2, 0.6], atol=0.03)
     assert error[0] == pytest.approx(1, abs=0.05)
@@ -169,6 +215,18 @@ def test_small_gaps_are_bridged_and_flagged_large_ones_withheld():
     assert lomb["HRV_HF"][0] == pytest.approx(whole["HRV_HF"][0], rel=0.2)
 
 
+def test_neurokits_method_takes_no_gap_and_no_long_window():
+    times = lifelike(800)
+    gap = hrv_frequency(
+        times[(times < 100) | (times > 104)], [[0, 300], [200, 500]], method="neurokit"
+    )
+    assert gap["HRV_HF"].isna().tolist() == [True, False]
+    assert "at most 0 %" in gap.attrs["reasons"]["HRV_HF"][0]
+    for method in ("neurokit", "lomb"):
+        long = hrv_frequency(np.arange(5000) * 0.8, method=method)
+        assert "over an hour" in long.attrs["reasons"]["HRV_HF"][0]
+
+
 def test_a_gap_over_ten_seconds_is_never_bridged():
     times = lifelike(900)
     times = times[(times < 300) | (times > 312)]
@@ -193,7 +251,7 @@ def test_clock_time_as_origin_changes_nothing():
         assert moved["HRV_HF"][0] == pytest.approx(plain["HRV_HF"][0], rel=1e-3)
 
 
-@pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+@pytest.mark.parametrize("method", ["welch", "lomb", "ar", "neurokit"])
 @pytest.mark.parametrize("times", [[], [1.0], [1.0, 1.8], [0, 1, 2, 3, 4], [0, 1, 1e9, 1e9 + 1]])
 def test_next_to_no_beats_give_reasons_not_numbers(times, method):
     table = hrv_frequency(times, method=method)
@@ -201,7 +259,7 @@ def test_next_to_no_beats_give_reasons_not_numbers(times, method):
     assert all(texts[0] for texts in table.attrs["reasons"].values())
 
 
-@pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+@pytest.mark.parametrize("method", ["welch", "lomb", "ar", "neurokit"])
 def test_constant_intervals_have_no_power_and_no_ratio(method):
     table = hrv_frequency(np.arange(500) * 0.75, method=method)
     assert table["HRV_LF"][0] == pytest.approx(0, abs=1e-6)
@@ -210,14 +268,21 @@ def test_constant_intervals_have_no_power_and_no_ratio(method):
 
 @pytest.mark.parametrize(
     "options",
-    [{"method": "fft"}, {"detrend": "cubic"}, {"segment_s": 0}, {"gates": {"HRV_X": (1, 1)}}],
+    [
+        {"method": "fft"},
+        {"method": 1},
+        {"detrend": "cubic"},
+        {"detrend": None},
+        {"gates": {"HRV_X": (1, 1)}},
+        *({"segment_s": wrong} for wrong in (0, np.nan, np.inf, 1e12, "x", None)),
+    ],
 )
 def test_unknown_options_are_refused(options):
     with pytest.raises(SignalError):
         hrv_frequency(np.arange(100) * 0.8, **options)
 
 
-METHODS = pytest.mark.parametrize("method", ["welch", "lomb", "ar"])
+METHODS = pytest.mark.parametrize("method", ["welch", "lomb", "ar", "neurokit"])
 
 
 @METHODS

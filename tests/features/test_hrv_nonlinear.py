@@ -1,3 +1,5 @@
+import time
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -186,8 +188,102 @@ def test_next_to_nothing_and_constant_series_give_reasons(times):
             assert table.attrs["reasons"][column][0]
 
 
-def test_very_long_windows_have_no_entropy():
-    times = np.cumsum(0.8 + 0.02 * np.random.default_rng(0).standard_normal(12000))
+def slow_entropies(rr, joined, tolerance, m=2):
+    """Both definitions for a window with breaks, template by template."""
+    n = rr.size
+
+    def vectors(length):
+        kept = [i for i in range(n - length + 1) if joined[i + 1 : i + length].all()]
+        return np.array([rr[i : i + length] for i in kept]).reshape(len(kept), length)
+
+    long = vectors(m + 1)
+    near = np.abs(long[:, None] - long[None]) <= tolerance + 1e-6
+    pairs = near[:, :, :m].all(axis=2), near.all(axis=2)
+    short_pairs, long_pairs = ((pair.sum() - len(long)) / 2 for pair in pairs)
+    phi = []
+    for length in (m, m + 1):
+        part = vectors(length)
+        distance = np.abs(part[:, None] - part[None]).max(axis=2)
+        phi.append(np.log((distance <= tolerance + 1e-6).mean(axis=1)).mean())
+    sample = np.log(short_pairs / long_pairs) if long_pairs else np.nan
+    return sample, phi[0] - phi[1]
+
+
+@pytest.mark.parametrize("n", [3, 5, 62, 63, 64, 65, 66, 127, 128, 129, 200])
+@pytest.mark.parametrize("whole", [True, False])
+def test_entropies_of_any_length_with_breaks_equal_the_definition(n, whole):
+    rng = np.random.default_rng(n)
+    rr = np.round(lifelike(n, seed=n), 0 if n % 2 else 3)
+    joined = np.ones(n, dtype=bool) if whole else rng.random(n) > 0.05
+    joined[1 : min(4, n)] = True
+    tolerance = 0.2 * rr.std(ddof=1)
+    # Beside other windows in one table, longer and shorter.
+    width = n + 70
+    rows = np.full((3, width), 1000.0)
+    inside, unbroken = np.zeros((2, 3, width), dtype=bool)
+    rows[0], inside[0], unbroken[0] = lifelike(width), True, True
+    rows[1, :n], inside[1, :n], unbroken[1, :n] = rr, True, joined
+    rows[2, :3], inside[2, :3], unbroken[2, :3] = rr[:3], True, True
+    sample, approximate = entropies(rows, inside, unbroken, np.array([8.0, tolerance, 1.0]))
+    expected = slow_entropies(rr, joined, tolerance)
+    assert sample[1] == pytest.approx(expected[0], rel=1e-12, nan_ok=True)
+    assert approximate[1] == pytest.approx(expected[1], rel=1e-9, abs=1e-12)
+
+
+def test_whole_milliseconds_make_ties_that_match():
+    # Every difference is a whole number, and so is the tolerance.
+    rr = np.random.default_rng(0).integers(780, 821, 300).astype(float)
+    joined = np.ones(300, dtype=bool)
+    assert one(rr, 5.0) == pytest.approx(slow_entropies(rr, joined, 5.0), rel=1e-12)
+    assert one(rr, 5.0)[0] == pytest.approx(one(rr, 5.4)[0], rel=1e-12)
+    assert one(rr, 5.0)[0] != one(rr, 4.9)[0]
+
+
+def test_a_night_in_one_window_equals_neurokit_and_takes_little_memory():
+    rr = lifelike(12_000, seed=1)
+    tracemalloc.start()
+    row = hrv_nonlinear(times_of(rr)).iloc[0]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20e6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import neurokit2
+
+        tolerance = 0.2 * rr.std(ddof=1)
+        expected = neurokit2.entropy_sample(rr, delay=1, dimension=2, tolerance=tolerance)[0]
+    assert row["HRV_SampEn"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_windows_longer_than_two_days_have_no_entropy():
+    times = np.cumsum(0.8 + 0.02 * np.random.default_rng(0).standard_normal(200_100))
     table = hrv_nonlinear(times)
-    assert "over 10000 intervals" in table.attrs["reasons"]["HRV_SampEn"][0]
+    assert "over 200000 intervals" in table.attrs["reasons"]["HRV_SampEn"][0]
     assert np.isfinite(table["HRV_DFA_alpha2"][0])
+
+
+@pytest.mark.parametrize("rate", [75, 120])
+def test_a_day_of_sliding_windows_takes_a_moment(rate):
+    rng = np.random.default_rng(rate)
+    i = np.arange(rate * 60 * 24 + 200)
+    times = np.cumsum(60 / rate * (1 + 0.05 * np.sin(0.5 * i) + 0.02 * rng.standard_normal(i.size)))
+    onset = np.arange(2870) * 30.0
+    began = time.perf_counter()
+    table = hrv_nonlinear(times, np.column_stack([onset, onset + 300]))
+    # 0.3 s and 0.6 s on a quiet machine; the limit leaves room for a busy one.
+    assert time.perf_counter() - began < 3
+    assert table.notna().all().all()
+    for row in (0, 1435, 2869):
+        alone = hrv_nonlinear(times, [[onset[row], onset[row] + 300]]).iloc[0]
+        np.testing.assert_allclose(table.loc[row], alone, rtol=1e-9)
+
+
+def test_dfa_of_short_windows_beside_long_ones_equals_the_definition():
+    rr = lifelike(1200, seed=8)
+    lengths = (70, 400, 1200)
+    rows = np.full((3, 1200), 5.0)
+    inside = np.arange(1200) < np.array(lengths)[:, None]
+    rows[inside] = np.concatenate([rr[:length] for length in lengths])
+    for boxes in (range(4, 17), range(16, 65)):
+        expected = [slow_dfa(rr[:length], np.array(boxes)) for length in lengths]
+        np.testing.assert_allclose(dfa(rows, inside, boxes), expected, rtol=1e-9)

@@ -71,6 +71,31 @@ def test_example_b_the_triangle_is_fitted_on_both_sides():
     assert row["HRV_HTI"] == 8.0
 
 
+def brute_tinn(rr):
+    """Every left and right limit tried; the squared error over all bins."""
+    bins = np.floor(rr / 7.8125 + 1e-9).astype(int)
+    places = np.arange(bins.min() - 1, bins.max() + 2)
+    counts = np.array([(bins == place).sum() for place in places])
+    apex = int(np.argmax(counts))
+    best, width = np.inf, 0
+    for left in range(apex):
+        for right in range(apex + 1, places.size):
+            knots = [places[0] - 1, places[left], places[apex], places[right], places[-1] + 1]
+            triangle = np.interp(places, knots, [0, 0, counts[apex], 0, 0])
+            error = ((triangle - counts) ** 2).sum()
+            if error < best - 1e-9:
+                best, width = error, right - left
+    return width * 7.8125
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tinn_is_the_best_of_all_triangles(seed):
+    rng = np.random.default_rng(seed)
+    rr = rng.normal(800, rng.uniform(5, 60), 400)
+    rr[: rng.integers(0, 20)] += rng.uniform(-200, 400)
+    assert _tinn(rr) == brute_tinn(rr)
+
+
 def test_real_intervals_equal_neurokit_where_the_definitions_agree(shared_data):
     rr = np.load(shared_data / "rr" / "SampleNNISeriesShort.npy")
     with warnings.catch_warnings():

@@ -246,4 +246,5 @@ def test_scores_agree_with_a_plain_loop(rows):
         else:
             assert np.isnan(found.delta)
             assert found.reason
+        assert not np.isinf(found.percent)
         assert np.isfinite(found.percent) or found.reason
