@@ -3,10 +3,15 @@ from ._baroreflex import baroreflex_sequences as baroreflex_sequences
 from ._baroreflex import pair_pressure_with_intervals as pair_pressure_with_intervals
 from ._blood_pressure import blood_pressure as blood_pressure
 from ._blood_pressure import cuff_pressure as cuff_pressure
+from ._blood_pressure import pulse_arrival as pulse_arrival
 from ._eda import eda as eda
 from ._hrv import hrv as hrv
 from ._hrv_frequency import hrv_frequency as hrv_frequency
 from ._hrv_gates import GATES as GATES
 from ._hrv_nonlinear import hrv_nonlinear as hrv_nonlinear
 from ._hrv_time import hrv_time as hrv_time
+from ._respiration import breathing_in_band as breathing_in_band
+from ._respiration import respiration as respiration
+from ._rsa import rsa as rsa
+from ._scr_latency import scr_latency as scr_latency
 from .catalog import FEATURES as FEATURES

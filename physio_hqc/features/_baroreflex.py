@@ -1,12 +1,15 @@
-"""Baroreflex sensitivity per window, by the sequence method."""
+"""Baroreflex sensitivity per window: sequences, cross-correlation, transfer function."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.features import _transfer, _xbrs
 from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal, true_runs
 from physio_hqc.signals.beats import Beats
@@ -14,6 +17,19 @@ from physio_hqc.signals.beats import Beats
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+
+
+_PARAMETERS = (
+    "BRS_Lag",
+    "BRS_SBP_Step_Min",
+    "BRS_RR_Step_Min",
+    "BRS_Beats_Min",
+    "BRS_R_Min",
+)
+# Three overlapping segments are two minutes, nine are five.
+_SEGMENTS_MIN = 3
+_SEGMENTS_ADVISED = 9
+_FREQUENCIES_MIN = 2
 
 
 def baroreflex(
@@ -27,15 +43,35 @@ def baroreflex(
     n_beats_min: int = 3,
     r_min: float = 0.85,
     sequences_min: int = 3,
+    xbrs_min: int = 10,
+    lf: tuple[float, float] = (0.04, 0.15),
+    hf: tuple[float, float] = (0.15, 0.40),
+    coherence_min: float = 0.5,
+    bridged_share_max: float = 0.1,
 ) -> pd.DataFrame:
-    """Estimate spontaneous baroreflex sensitivity in each window by the sequence method.
+    """Estimate spontaneous baroreflex sensitivity in each window, in three ways.
 
     Every RR interval is paired with the pressure beat whose systole falls in it
-    (`pair_pressure_with_intervals`): lag 0 relates SBP to the interval in which the systole
-    occurs, lag 1 to the one after. Sequences are found by `baroreflex_sequences` over the whole
-    series and belong to the windows that they lie in from their first to their last beat.
+    (`pair_pressure_with_intervals`).
+
+    Sequences: found by `baroreflex_sequences` over the whole series; they belong to the windows
+    that they lie in from their first to their last beat. Lag 0 relates SBP to the interval in
+    which the systole occurs, lag 1 to the one after.
+
+    xBRS (Westerhof et al., 2004): SBP and RR, each at the beat that the interval begins with,
+    splined to one value a second; for every second 10 s of SBP are correlated with 10 s of RR
+    that follow 0 to 5 s later; the delay of the highest correlation counts where that is
+    significant (r of 10 pairs at two-sided p = 0.01: 0.7646), with SD(RR) / SD(SBP). The window
+    gets the geometric mean of the estimates that lie in it.
+
+    Transfer function: mean gain |Sxy| / Sxx over the frequencies of a band whose coherence is
+    0.5 or more, and significant at p = 0.05 for the number of segments (Welch, segments of 60 s
+    overlapping by half). Noise in SBP that does not reach RR lowers this gain and, less, the
+    slope of sequences; RR variability of other origin raises xBRS.
+
     There is no consensus on the parameters, and estimators differ (Laude et al., 2004): report
-    them with the result.
+    them with the result. At rest xBRS and the HF gain are close to the mere ratio of RR and SBP
+    variability (Wessel et al., 2020), since breathing moves both.
 
     Parameters
     ----------
@@ -48,22 +84,39 @@ def baroreflex(
     windows : array-like, shape (m, 2), optional
         Onset and offset in s, half-open; default the whole series.
     lag : int
-        Beats by which the RR interval follows SBP, 0 to 2 usual.
+        Beats by which the RR interval follows SBP in sequences, 0 to 2 usual.
     sbp_step_min, rr_step_min : float
-        Smallest change from beat to beat, in mmHg and ms.
+        Smallest change from beat to beat in a sequence, in mmHg and ms.
     n_beats_min : int
         Fewest beats of a sequence.
     r_min : float
         Correlation that a sequence must exceed.
-    sequences_min : int
-        Fewest sequences for an estimate.
+    sequences_min, xbrs_min : int
+        Fewest sequences, and fewest xBRS estimates, for a value.
+    lf, hf : tuple of float
+        Bands of the transfer function in Hz, half-open.
+    coherence_min : float
+        Smallest coherence (0 to 1) of a frequency that counts.
+    bridged_share_max : float
+        Share of a window's time (0 to 1) with beats left out above which the values that need
+        an even series carry a caution. They join pairs up to 3 s (xBRS) and 5 s (transfer
+        function) apart, and nothing beyond.
 
     Returns
     -------
     DataFrame
-        One row per window: ``BRS_Sequence``, ``BRS_Up``, ``BRS_Down`` (ms/mmHg, mean slope of
-        all, rising and falling sequences), ``BRS_N_Sequences``, ``BRS_BEI`` (share of SBP ramps
-        that the interval follows, 0 to 1).
+        One row per window.
+
+        - ``BRS_Sequence``, ``BRS_Up``, ``BRS_Down`` (ms/mmHg): mean slope of all, rising and
+          falling sequences; ``BRS_N_Sequences``, ``BRS_N_Up``, ``BRS_N_Down``, ``BRS_R`` (their
+          mean correlation), ``BRS_BEI`` (share of SBP ramps that the interval follows, 0 to 1);
+          and the parameters: ``BRS_Lag``, ``BRS_SBP_Step_Min``, ``BRS_RR_Step_Min``,
+          ``BRS_Beats_Min``, ``BRS_R_Min``.
+        - ``BRS_xBRS`` (ms/mmHg), ``BRS_xBRS_N`` (estimates), ``BRS_xBRS_Share`` (of the
+          seconds that could be tested), ``BRS_xBRS_Delay`` (mean, s), ``BRS_xBRS_R`` (mean).
+        - ``BRS_TF_LF`` (ms/mmHg), ``BRS_TF_LF_Coherence`` (mean over the band),
+          ``BRS_TF_LF_Share`` (of the band's frequencies with enough coherence), the same for
+          HF, and ``BRS_TF_N_Segments``.
 
         ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
         NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
@@ -79,59 +132,157 @@ def baroreflex(
     J Hypertens 3 (Suppl 3):S79-S81.
     Di Rienzo M et al. (2001). Baroreflex effectiveness index. Am J Physiol 280:R744-R751.
     doi:10.1152/ajpregu.2001.280.3.R744
+    Westerhof BE et al. (2004). Time-domain cross-correlation baroreflex sensitivity. J Hypertens
+    22:1371-1380. doi:10.1097/01.hjh.0000125439.28861.ed
+    Robbe HWJ et al. (1987). Assessment of baroreceptor reflex sensitivity by means of spectral
+    analysis. Hypertension 10:538-543. doi:10.1161/01.HYP.10.5.538
     Laude D et al. (2004). Comparison of various techniques used to estimate spontaneous
     baroreflex sensitivity. Am J Physiol 286:R226-R231. doi:10.1152/ajpregu.00709.2002
+    Wessel N et al. (2020). doi:10.3389/fnins.2020.547433
 
     Examples
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> sbp = 120 + 6 * np.sin(np.arange(60) * 2 * np.pi / 10)
+    >>> sbp = 120 + 6 * np.sin(np.arange(240) * 2 * np.pi / 12)
     >>> times = np.concatenate(([0.0], np.cumsum(0.8 + 0.012 * (sbp - 120))))
     >>> pressure = pd.DataFrame({"systole_s": times[:-1] + 0.3, "SBP": sbp, "valid": True})
     >>> table = baroreflex(times, pressure)
-    >>> table[["BRS_Sequence", "BRS_BEI"]].round(3).values.tolist()
-    [[12.0, 1.0]]
+    >>> table[["BRS_Sequence", "BRS_BEI", "BRS_xBRS", "BRS_TF_LF"]].round(3).values.tolist()
+    [[12.0, 1.0, 12.0, 12.0]]
     """
     _check_parameters(lag, n_beats_min)
+    bands = {"LF": _checked_band(lf, "lf"), "HF": _checked_band(hf, "hf")}
     times, sbp, rr = pair_pressure_with_intervals(beats, pressure_beats)
     bounds = as_windows(windows, _span(times))
-    sequences = baroreflex_sequences(
-        sbp,
-        rr,
-        lag=lag,
-        sbp_step_min=sbp_step_min,
-        rr_step_min=rr_step_min,
-        n_beats_min=n_beats_min,
-        r_min=r_min,
-    )
-    ramps = _ramps(sbp, sbp_step_min, n_beats_min)
+    reasons = Reasons(len(bounds))
+    criteria = {
+        "lag": lag,
+        "sbp_step_min": sbp_step_min,
+        "rr_step_min": rr_step_min,
+        "n_beats_min": n_beats_min,
+        "r_min": r_min,
+    }
+    columns = _sequence_columns(times, sbp, rr, bounds, criteria, sequences_min, reasons)
+    begins = times[: sbp.size]
+    highest = max(band[1] for band in bands.values())
+    spectra = _transfer.spectra_of(begins, sbp, rr, bounds, highest)
+    columns |= _xbrs_columns(begins, sbp, rr, bounds, xbrs_min, reasons)
+    columns |= _transfer_columns(spectra, bands, coherence_min, reasons)
+    caution = [
+        f"{100 * share:.0f} % of the time lies in beats left out" for share in spectra.bridged
+    ]
+    for name in ("BRS_xBRS", "BRS_TF_LF", "BRS_TF_HF"):
+        reasons.flag(name, spectra.bridged > bridged_share_max, caution)
+    return reasons.frame(columns)
+
+
+def _sequence_columns(
+    times: FloatArray,
+    sbp: FloatArray,
+    rr: FloatArray,
+    bounds: FloatArray,
+    criteria: dict[str, Any],
+    sequences_min: int,
+    reasons: Reasons,
+) -> dict[str, FloatArray]:
+    """Return the columns of the sequence method."""
+    sequences = baroreflex_sequences(sbp, rr, **criteria)
+    lag = int(criteria["lag"])
     # Interval j runs from times[j] to times[j + 1].
     begins = times[sequences["start"].to_numpy(dtype=np.int64)]
     ends = times[sequences["stop"].to_numpy(dtype=np.int64) + lag]
     slopes = sequences["slope"].to_numpy(dtype=np.float64)
     rising = sequences["direction"].to_numpy() == "up"
-    reasons = Reasons(len(bounds))
     columns: dict[str, FloatArray] = {}
-    both = np.ones(slopes.size, dtype=bool)
+    numbers: dict[str, FloatArray] = {}
     pairs = _pairs_in(times, np.isfinite(sbp) & np.isfinite(rr), bounds)
     for name, use, word in (
-        ("BRS_Sequence", both, ""),
-        ("BRS_Up", rising, "rising "),
-        ("BRS_Down", ~rising, "falling "),
+        ("Sequence", np.ones(slopes.size, dtype=bool), ""),
+        ("Up", rising, "rising "),
+        ("Down", ~rising, "falling "),
     ):
-        mean, n = _mean_inside(begins[use], ends[use], slopes[use], bounds)
-        columns[name] = mean
+        columns[f"BRS_{name}"], n = _mean_inside(begins[use], ends[use], slopes[use], bounds)
+        numbers[f"BRS_N_{name}s" if name == "Sequence" else f"BRS_N_{name}"] = n.astype(np.float64)
         texts = [
             f"{k} {word}sequences in {pair} beats with pressure, needs {sequences_min}"
             for k, pair in zip(n.tolist(), pairs.tolist(), strict=True)
         ]
-        reasons.withhold(name, n < sequences_min, texts)
-    _, n = _mean_inside(begins, ends, slopes, bounds)
-    columns["BRS_N_Sequences"] = n.astype(np.float64)
+        reasons.withhold(f"BRS_{name}", n < sequences_min, texts)
+    columns |= numbers
+    r = sequences["r"].to_numpy(dtype=np.float64)
+    columns["BRS_R"], _ = _mean_inside(begins, ends, r, bounds)
+    reasons.withhold("BRS_R", np.isnan(columns["BRS_R"]), "no sequence")
+    ramps = _ramps(sbp, float(criteria["sbp_step_min"]), int(criteria["n_beats_min"]))
     columns["BRS_BEI"] = _effectiveness(times, sequences, ramps, bounds)
     reasons.withhold("BRS_BEI", np.isnan(columns["BRS_BEI"]), "no SBP ramp")
-    return reasons.frame(columns)
+    for name, value in zip(_PARAMETERS, criteria.values(), strict=True):
+        columns[name] = np.full(len(bounds), float(value))
+    return columns
+
+
+def _xbrs_columns(
+    times: FloatArray,
+    sbp: FloatArray,
+    rr: FloatArray,
+    bounds: FloatArray,
+    least: int,
+    reasons: Reasons,
+) -> dict[str, FloatArray]:
+    """Return the columns of xBRS."""
+    found = _xbrs.summarize(_xbrs.estimates_of(times, sbp, rr), bounds)
+    n, tested = found["n"], found["tested"]
+    texts = [
+        f"{k:.0f} estimates with p < {_xbrs.P_MAX:g} in {q:.0f} tested seconds, needs {least}"
+        for k, q in zip(n.tolist(), tested.tolist(), strict=True)
+    ]
+    for name in ("BRS_xBRS", "BRS_xBRS_Delay", "BRS_xBRS_R"):
+        reasons.withhold(name, n < least, texts)
+    nothing = f"no {_xbrs.WINDOW_S} s of beats with pressure in a row"
+    reasons.withhold("BRS_xBRS_Share", tested == 0, nothing)
+    return {
+        "BRS_xBRS": found["xbrs"],
+        "BRS_xBRS_N": n,
+        "BRS_xBRS_Share": found["share"],
+        "BRS_xBRS_Delay": found["delay"],
+        "BRS_xBRS_R": found["r"],
+    }
+
+
+def _transfer_columns(
+    spectra: _transfer.Spectra,
+    bands: dict[str, tuple[float, float]],
+    coherence_min: float,
+    reasons: Reasons,
+) -> dict[str, FloatArray]:
+    """Return the columns of the transfer function."""
+    n = spectra.n_segments
+    enough = np.maximum(_transfer.significant_coherence(n), coherence_min)
+    columns: dict[str, FloatArray] = {}
+    for band, (low, high) in bands.items():
+        inside = (spectra.freqs >= low - 1e-9) & (spectra.freqs < high - 1e-9)
+        gain, coherence = spectra.gain[:, inside], spectra.coherence[:, inside]
+        with np.errstate(invalid="ignore"):
+            used = coherence >= enough[:, None]
+        count, total = used.sum(axis=1), max(int(inside.sum()), 1)
+        mean = np.full(len(n), np.nan)
+        np.divide(np.where(used, gain, 0.0).sum(axis=1), count, out=mean, where=count > 0)
+        name = f"BRS_TF_{band}"
+        columns[name] = mean
+        columns[f"{name}_Coherence"] = coherence.sum(axis=1) / total
+        columns[f"{name}_Share"] = np.where(n > 0, count / total, np.nan)
+        texts = [
+            f"{k} of {total} frequencies with a coherence of {limit:.2f}, needs {_FREQUENCIES_MIN}"
+            for k, limit in zip(count.tolist(), enough.tolist(), strict=True)
+        ]
+        few = [f"{k} segments of 60 s without a gap, needs {_SEGMENTS_MIN}" for k in n.tolist()]
+        for column in (name, f"{name}_Coherence", f"{name}_Share"):
+            reasons.withhold(column, n < _SEGMENTS_MIN, few)
+        reasons.withhold(name, count < _FREQUENCIES_MIN, texts)
+        caution = [f"{k} segments, {_SEGMENTS_ADVISED} recommended" for k in n.tolist()]
+        reasons.flag(name, n < _SEGMENTS_ADVISED, caution)
+    columns["BRS_TF_N_Segments"] = n.astype(np.float64)
+    return columns
 
 
 def baroreflex_sequences(
@@ -265,6 +416,14 @@ def _check_parameters(lag: int, n_beats_min: int) -> None:
         raise SignalError(f"lag is {lag}: use 0 or more beats")
     if n_beats_min < 3:
         raise SignalError(f"n_beats_min is {n_beats_min}: a sequence needs 3 beats or more")
+
+
+def _checked_band(band: tuple[float, float], name: str) -> tuple[float, float]:
+    """Return a band of the transfer function as floats; raise `SignalError` if it is none."""
+    low, high = float(band[0]), float(band[1])
+    if not 0 < low < high <= _transfer.RATE_HZ / 2:
+        raise SignalError(f"{name} is {band!r}: use two ascending frequencies in Hz, at most 2")
+    return low, high
 
 
 def _intervals_of(beats: Beats | ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -7,8 +7,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.features._baroreflex import pair_pressure_with_intervals
 from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal
+from physio_hqc.signals.beats import Beats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -22,6 +24,8 @@ def blood_pressure(
     windows: ArrayLike | None = None,
     *,
     heart_rate: ArrayLike | None = None,
+    beats: Beats | ArrayLike | None = None,
+    arrival_limits_ms: tuple[float, float] = (50.0, 600.0),
     mean_beats_min: int = 5,
     sd_beats_min: int = 10,
     invalid_share_max: float = 0.2,
@@ -31,6 +35,12 @@ def blood_pressure(
     A beat belongs to the window that its systole falls in. Beats marked not valid are never
     averaged; where they are more than ``invalid_share_max`` of all, the values carry a caution.
 
+    With ``beats`` the rate pressure product is taken beat by beat, SBP times 60 / RR of the
+    interval in which the systole occurs, and averaged. Pulse arrival time runs from the R peak
+    to the foot of the pulse that it causes, the last R peak that is at least 50 ms before the
+    foot; it holds the pre-ejection period and the time that the pulse travels. Beats that
+    correction touched do not count.
+
     Parameters
     ----------
     pressure_beats : DataFrame
@@ -39,7 +49,13 @@ def blood_pressure(
     windows : array-like, shape (m, 2), optional
         Onset and offset in s, half-open; default from the first to the last beat.
     heart_rate : array-like, shape (m,), optional
-        Heart rate of each window in 1/min; adds ``BP_RPP_Mean``, mean SBP times heart rate.
+        Heart rate of each window in 1/min; adds ``BP_RPP_Mean``, mean SBP times heart rate,
+        unless there are ``beats``.
+    beats : Beats or array-like, shape (k,), optional
+        Beats of the ECG, or their times in s, on the same clock; adds ``BP_RPP_Mean`` and gives
+        the pulse arrival time.
+    arrival_limits_ms : tuple of float
+        Smallest and largest plausible pulse arrival time in ms.
     mean_beats_min, sd_beats_min : int
         Fewest valid beats for means and for standard deviations.
     invalid_share_max : float
@@ -49,8 +65,9 @@ def blood_pressure(
     -------
     DataFrame
         One row per window: ``BP_SBP_Mean``, ``BP_DBP_Mean``, ``BP_MAP_Mean``, ``BP_PP_Mean``,
-        ``BP_SBP_SD``, ``BP_DBP_SD`` (n - 1), all in mmHg, ``BP_N`` and, with ``heart_rate``,
-        ``BP_RPP_Mean``.
+        ``BP_SBP_SD``, ``BP_DBP_SD`` (n - 1), all in mmHg, ``BP_N``, ``BP_PAT_Mean``,
+        ``BP_PAT_SD`` (ms), ``BP_PAT_N`` and, with ``beats`` or ``heart_rate``, ``BP_RPP_Mean``
+        (mmHg/min).
 
         ``attrs["reasons"]`` maps each column to a list of one text per window: why the value is
         NaN, ``"flag: ..."`` for a caution that it carries, or ``""``.
@@ -64,6 +81,10 @@ def blood_pressure(
     ----------
     Shapiro D et al. (1996). Blood pressure publication guidelines. Psychophysiology 33:1-12.
     doi:10.1111/j.1469-8986.1996.tb02103.x
+    Gobel FL et al. (1978). The rate-pressure product as an index of myocardial oxygen
+    consumption. Circulation 57:549-556. doi:10.1161/01.CIR.57.3.549
+    Mukkamala R et al. (2015). Toward ubiquitous blood pressure monitoring via pulse transit
+    time. IEEE Trans Biomed Eng 62:1879-1901. doi:10.1109/TBME.2015.2441951
 
     Examples
     --------
@@ -76,15 +97,15 @@ def blood_pressure(
     [[120.5, 93.0, 20.0]]
     """
     _require(pressure_beats, _BEAT_COLUMNS, "pressure_beats")
-    beats = pressure_beats.sort_values("systole_s", kind="stable")
-    times = beats["systole_s"].to_numpy(dtype=np.float64)
-    valid = beats["valid"].to_numpy(dtype=bool)
-    bounds = as_windows(windows, _span(beats["foot_s"].to_numpy(dtype=np.float64), times))
+    table = pressure_beats.sort_values("systole_s", kind="stable")
+    times = table["systole_s"].to_numpy(dtype=np.float64)
+    valid = table["valid"].to_numpy(dtype=bool)
+    bounds = as_windows(windows, _span(table["foot_s"].to_numpy(dtype=np.float64), times))
     reasons = Reasons(len(bounds))
     columns: dict[str, FloatArray] = {}
     counts, n_all = _counts(times[valid], bounds), _counts(times, bounds)
     for name in ("SBP", "DBP", "MAP", "PP"):
-        values = beats[name].to_numpy(dtype=np.float64)
+        values = table[name].to_numpy(dtype=np.float64)
         use = valid & np.isfinite(values)
         mean, sd, n = _moments(times[use], values[use], bounds)
         columns[f"BP_{name}_Mean"] = mean
@@ -92,16 +113,21 @@ def blood_pressure(
         if name in ("SBP", "DBP"):
             columns[f"BP_{name}_SD"] = sd
             _gate(reasons, f"BP_{name}_SD", n, n_all, sd_beats_min)
-    if heart_rate is not None:
+    if beats is not None:
+        columns["BP_RPP_Mean"] = _rate_pressure(beats, table, bounds, mean_beats_min, reasons)
+    elif heart_rate is not None:
         columns["BP_RPP_Mean"] = columns["BP_SBP_Mean"] * _per_window(heart_rate, bounds)
         _gate(reasons, "BP_RPP_Mean", counts, n_all, mean_beats_min)
         reasons.withhold("BP_RPP_Mean", np.isnan(columns["BP_RPP_Mean"]), "no heart rate")
+    columns |= _arrival(
+        beats, table, bounds, arrival_limits_ms, mean_beats_min, sd_beats_min, reasons
+    )
     share = np.divide(n_all - counts, n_all, out=np.zeros(len(bounds)), where=n_all > 0)
     caution = [
         f"{bad} of {total} beats not valid"
         for bad, total in zip((n_all - counts).tolist(), n_all.tolist(), strict=True)
     ]
-    for name in columns:
+    for name in columns.keys() - {"BP_PAT_N"}:
         reasons.flag(name, share > invalid_share_max, caution)
     columns["BP_N"] = counts.astype(np.float64)
     return reasons.frame(columns)
@@ -202,6 +228,112 @@ def cuff_pressure(
 
 
 _NEEDS_HR = ("CUFF_HR_Mean", "CUFF_RPP_Mean")
+
+
+def _rate_pressure(
+    beats: Beats | ArrayLike,
+    table: pd.DataFrame,
+    bounds: FloatArray,
+    least: int,
+    reasons: Reasons,
+) -> FloatArray:
+    """Return the mean over the beats of SBP times 60 / RR."""
+    times, sbp, rr = pair_pressure_with_intervals(beats, table)
+    product = sbp * 60_000 / rr
+    use = np.isfinite(product)
+    mean, _, n = _moments(times[: rr.size][use], product[use], bounds)
+    texts = [f"{k} RR intervals with a valid pressure beat, needs {least}" for k in n.tolist()]
+    reasons.withhold("BP_RPP_Mean", n < least, texts)
+    return mean
+
+
+def _arrival(
+    beats: Beats | ArrayLike | None,
+    table: pd.DataFrame,
+    bounds: FloatArray,
+    limits_ms: tuple[float, float],
+    mean_least: int,
+    sd_least: int,
+    reasons: Reasons,
+) -> dict[str, FloatArray]:
+    """Return mean, standard deviation and number of the pulse arrival times."""
+    names = ("BP_PAT_Mean", "BP_PAT_SD")
+    if beats is None:
+        for name in names:
+            reasons.withhold(name, True, "no R peaks of an ECG")
+        nothing = np.full(len(bounds), np.nan)
+        return dict.fromkeys(names, nothing) | {"BP_PAT_N": np.zeros(len(bounds))}
+    at, arrival = pulse_arrival(beats, table, limits_ms=limits_ms)
+    mean, sd, n = _moments(at, arrival, bounds)
+    for name, least in zip(names, (mean_least, sd_least), strict=True):
+        texts = [
+            f"{k} valid pulses with an R peak {limits_ms[0]:g}-{limits_ms[1]:g} ms before, "
+            f"needs {least}"
+            for k in n.tolist()
+        ]
+        reasons.withhold(name, n < least, texts)
+    return {"BP_PAT_Mean": mean, "BP_PAT_SD": sd, "BP_PAT_N": n.astype(np.float64)}
+
+
+def pulse_arrival(
+    beats: Beats | ArrayLike,
+    pressure_beats: pd.DataFrame,
+    *,
+    limits_ms: tuple[float, float] = (50.0, 600.0),
+) -> tuple[FloatArray, FloatArray]:
+    """Return the pulse arrival time of every valid pressure beat that an R peak causes.
+
+    Parameters
+    ----------
+    beats : Beats or array-like, shape (k,)
+        Beats of the ECG, or their times in s. Beats that correction touched do not count.
+    pressure_beats : DataFrame
+        With the columns ``foot_s``, ``systole_s``, ``valid``; ascending.
+    limits_ms : tuple of float
+        Smallest and largest plausible arrival time in ms.
+
+    Returns
+    -------
+    systole_s : ndarray, shape (j,)
+        When those pulses peak.
+    arrival_ms : ndarray, shape (j,)
+        From R peak to foot.
+
+    Raises
+    ------
+    SignalError
+        If an argument makes no sense.
+
+    Examples
+    --------
+    >>> pulses = pd.DataFrame({"foot_s": [0.25, 1.26], "systole_s": [0.4, 1.4], "valid": True})
+    >>> pulse_arrival([0.0, 1.0, 2.0], pulses)[1].round().tolist()
+    [250.0, 260.0]
+    """
+    if not 0 <= limits_ms[0] < limits_ms[1]:
+        raise SignalError(f"arrival_limits_ms is {limits_ms!r}: use (smallest, largest) in ms")
+    peaks, normal = _r_peaks(beats)
+    valid = pressure_beats["valid"].to_numpy(dtype=bool)
+    foot = pressure_beats["foot_s"].to_numpy(dtype=np.float64)[valid]
+    systole = pressure_beats["systole_s"].to_numpy(dtype=np.float64)[valid]
+    if peaks.size == 0 or foot.size == 0:
+        return np.empty(0), np.empty(0)
+    cause = np.searchsorted(peaks, foot - limits_ms[0] / 1000, side="right") - 1
+    arrival = (foot - peaks[np.maximum(cause, 0)]) * 1000
+    use = (cause >= 0) & normal[np.maximum(cause, 0)] & (arrival <= limits_ms[1])
+    # An R peak causes one pulse, the first that follows.
+    use[1:] &= cause[1:] != cause[:-1]
+    return systole[use], arrival[use]
+
+
+def _r_peaks(beats: Beats | ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Return times of the beats in s, and which of them are as they were detected."""
+    if isinstance(beats, Beats):
+        return beats.times_s, np.asarray(beats.kind == "normal")
+    times = as_signal(beats, "beats")
+    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise SignalError("beats must be finite, strictly ascending times in s")
+    return times, np.ones(times.size, dtype=bool)
 
 
 def _require(table: pd.DataFrame, names: tuple[str, ...], argument: str) -> None:

@@ -7,14 +7,18 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.features._artifacts import as_stretches, touches
 from physio_hqc.features._windows import Reasons, as_windows
-from physio_hqc.signals._checks import as_signal, as_times, check_sfreq
+from physio_hqc.signals._checks import as_signal, as_times, check_sfreq, true_runs
+from physio_hqc.signals._eda_artifacts import movement
 from physio_hqc.signals.eda import detect_scrs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+# Smaller shares of artifacts are not worth a word.
+_WORTH_SAYING = 0.005
 _SCR_COLUMNS = ("peak_s", "amplitude", "rise_time_s", "half_recovery_s")
 
 
@@ -26,16 +30,22 @@ def eda(
     *,
     scrs: pd.DataFrame | None = None,
     times_s: ArrayLike | None = None,
+    artifacts: pd.DataFrame | ArrayLike | None = None,
     level_s_min: float = 5.0,
     rate_s_min: float = 30.0,
     rate_s_recommended: float = 60.0,
 ) -> pd.DataFrame:
     """Summarize skin conductance level and responses in each window.
 
-    A response belongs to the window that its peak falls in. Rates are per minute of usable
-    (not missing) signal. A window without a response has a count of 0 and an amplitude sum of
-    0; mean amplitude, rise and recovery are then NaN, "no SCR": the mean amplitude is taken
-    over the responses that are there, never over zeros.
+    A response belongs to the window that its peak falls in. A window without a response has a
+    count of 0 and an amplitude sum of 0; mean amplitude, rise and recovery are then NaN, "no SCR":
+    the mean amplitude is taken over the responses that are there, never over zeros. Responses are
+    the spontaneous (nonspecific) and evoked ones alike, as nothing is known about stimuli here
+    (see `scr_latency`).
+
+    Rates are per minute of usable signal: neither missing nor in one of the ``artifacts``. Those
+    are left out of the levels, too, with the responses that peak in them; every value of such a
+    window says what share that was.
 
     Parameters
     ----------
@@ -50,6 +60,10 @@ def eda(
         default: found in ``phasic``.
     times_s : array-like, shape (n,), optional
         Time of each sample in s, default sample / sfreq.
+    artifacts : DataFrame or array-like, shape (k, 2), optional
+        Stretches to leave out, onset and offset in s on the clock of ``windows``, as
+        `physio_hqc.signals.eda_artifacts` returns them for the signal as recorded; an empty list
+        for none. Default: what moves in ``tonic + phasic`` as skin cannot.
     level_s_min : float
         Fewest seconds of usable signal for any value.
     rate_s_min, rate_s_recommended : float
@@ -96,11 +110,38 @@ def eda(
     bounds = as_windows(windows, span)
     found = _scrs_on_clock(detect_scrs(fast, rate), times, rate) if scrs is None else scrs
     _check_scrs(found)
+    stretches = _moving(level + fast, times, rate) if artifacts is None else as_stretches(artifacts)
     edges = np.searchsorted(times, bounds, side="left")
-    usable = _window_sums(np.isfinite(level + fast).astype(np.float64), edges) / rate
+    present = np.isfinite(level + fast)
+    lost = _inside(stretches, times)
+    usable = present & ~lost
+    usable_s = _window_sums(usable.astype(np.float64), edges) / rate
+    lost_s = _window_sums(present.astype(np.float64), edges) / rate - usable_s
+    level[lost] = fast[lost] = np.nan
     columns = _level_columns(level, fast, times, edges)
-    columns |= _response_columns(found, bounds, usable)
-    return _with_reasons(columns, usable, level_s_min, rate_s_min, rate_s_recommended)
+    columns |= _response_columns(_undisturbed(found, stretches), bounds, usable_s)
+    limits = (level_s_min, rate_s_min, rate_s_recommended)
+    return _with_reasons(columns, usable_s, lost_s, limits)
+
+
+def _moving(signal: FloatArray, times: FloatArray, rate: float) -> FloatArray:
+    """Return the stretches (k, 2) in s in which the signal moves as skin cannot."""
+    runs = true_runs(movement(signal, rate))
+    return np.column_stack([times[runs[:, 0]], times[runs[:, 1] - 1] + 1 / rate])
+
+
+def _inside(stretches: FloatArray, times: FloatArray) -> BoolArray:
+    """Tell which samples lie in one of the stretches."""
+    inside = np.zeros(times.size, dtype=bool)
+    for first, last in np.searchsorted(times, stretches, side="left").tolist():
+        inside[first:last] = True
+    return inside
+
+
+def _undisturbed(scrs: pd.DataFrame, stretches: FloatArray) -> pd.DataFrame:
+    """Leave out the responses that peak in one of the stretches."""
+    peaks = scrs["peak_s"].to_numpy(dtype=np.float64)
+    return scrs[~touches(stretches, peaks, peaks)]
 
 
 def _scrs_on_clock(scrs: pd.DataFrame, times: FloatArray, rate: float) -> pd.DataFrame:
@@ -190,17 +231,27 @@ def _response_columns(
 def _with_reasons(
     columns: dict[str, FloatArray],
     usable_s: FloatArray,
-    level_s_min: float,
-    rate_s_min: float,
-    rate_s_recommended: float,
+    lost_s: FloatArray,
+    limits: tuple[float, float, float],
 ) -> pd.DataFrame:
     """Withhold what has too little signal behind it and say why values are missing."""
+    level_s_min, rate_s_min, rate_s_recommended = limits
     reasons = Reasons(usable_s.size)
     count = columns["SCR_Peaks_N"]
+    share = np.divide(
+        lost_s, usable_s + lost_s, out=np.zeros(lost_s.size), where=usable_s + lost_s > 0
+    )
+    left_out = [f"{100 * part:.0f} % left out as artifact" for part in share.tolist()]
     for name in columns:
         least = max(rate_s_min, level_s_min) if name == "SCR_Rate" else level_s_min
-        texts = [f"{seconds:.1f} s of signal, needs {least:g}" for seconds in usable_s.tolist()]
+        texts = [
+            f"{seconds:.1f} s of signal, needs {least:g}" + (f" ({text})" if lost > 0 else "")
+            for seconds, lost, text in zip(
+                usable_s.tolist(), lost_s.tolist(), left_out, strict=True
+            )
+        ]
         reasons.withhold(name, usable_s < least, texts)
+        reasons.flag(name, share >= _WORTH_SAYING, left_out)
     few = [f"{s:.0f} s of signal, {rate_s_recommended:g} recommended" for s in usable_s.tolist()]
     reasons.flag("SCR_Rate", usable_s < rate_s_recommended, few)
     for name, lacking in (

@@ -26,14 +26,16 @@ Range = Annotated[tuple[NotNegative, Positive], AfterValidator(_ascending)]
 Frequency = Annotated[float, Field(strict=True, gt=0, le=2, allow_inf_nan=False)]
 Band = Annotated[tuple[NotNegative, Frequency], AfterValidator(_ascending)]
 WindowName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+EventKind = Literal["phase", "interaction", "marker", "rating", "note", "system"]
 WindowKind = Literal["phase", "phase_last", "interaction", "sliding"]
 
 
 class EcgSettings(ConfigModel):
     """From ECG to R peaks."""
 
-    detector: Literal["sleepecg", "neurokit"] = Field(
-        default="sleepecg", description="R-peak detector."
+    leave_out_artifacts: bool = Field(
+        default=True,
+        description="Whether detections that have neither shape nor rhythm are used for nothing.",
     )
 
 
@@ -66,6 +68,10 @@ class HrvSettings(ConfigModel):
     vlf_hz: Band = Field(default=(0.0033, 0.04), description="Very low frequency band in Hz.")
     lf_hz: Band = Field(default=(0.04, 0.15), description="Low frequency band in Hz.")
     hf_hz: Band = Field(default=(0.15, 0.40), description="High frequency band in Hz.")
+    min_breathing_in_hf: Share = Field(
+        default=0.8,
+        description="Share of breathing inside hf_hz from which HF needs no caution on breathing.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> HrvSettings:
@@ -82,7 +88,13 @@ class PressureSettings(ConfigModel):
     sbp_mmhg: Range = Field(default=(60.0, 260.0), description="Valid systolic readings.")
     dbp_mmhg: Range = Field(default=(30.0, 160.0), description="Valid diastolic readings.")
     pulse_pressure_min_mmhg: NotNegative = Field(
-        default=15.0, description="Smallest valid pulse pressure."
+        default=15.0, description="Smallest valid pulse pressure, of readings and of pulses."
+    )
+    waveform_sbp_mmhg: Range = Field(
+        default=(50.0, 280.0), description="Plausible systolic pressure of a pulse."
+    )
+    waveform_dbp_mmhg: Range = Field(
+        default=(20.0, 180.0), description="Plausible diastolic pressure of a pulse."
     )
     cuff_min_readings: Count = Field(
         default=2, description="Valid readings that a window needs where the protocol is silent."
@@ -106,6 +118,10 @@ class PressureSettings(ConfigModel):
         default=0,
         description="Beats by which RR follows SBP; 0 is the interval that the systole falls in.",
     )
+    xbrs_min: Count = Field(default=10, description="Fewest values of xBRS in a window.")
+    brs_min_coherence: Share = Field(
+        default=0.5, description="Coherence of SBP and RR from which transfer gain counts."
+    )
 
 
 class EdaSettings(ConfigModel):
@@ -116,6 +132,12 @@ class EdaSettings(ConfigModel):
     )
     scr_amplitude_min_us: Positive = Field(
         default=0.02, description="Smallest amplitude in µS of a response that counts; absolute."
+    )
+    scr_latency_s: Range = Field(
+        default=(1.0, 4.0), description="When a response to an event begins, in s after it."
+    )
+    latency_of: tuple[EventKind, ...] = Field(
+        default=("marker",), description="Kinds of events that responses are sought for."
     )
 
 
@@ -200,8 +222,8 @@ def load_pipeline_config(name_or_path: str | Path | None = None) -> PipelineConf
 
     Examples
     --------
-    >>> load_pipeline_config().ecg.detector
-    'sleepecg'
+    >>> load_pipeline_config().hrv.frequency_method
+    'welch'
     """
     return load_config(
         "pipelines", "default" if name_or_path is None else name_or_path, PipelineConfig

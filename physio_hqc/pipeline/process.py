@@ -6,16 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from physio_hqc.errors import SignalError
-from physio_hqc.pipeline import parts
 from physio_hqc.pipeline.config import PipelineConfig, load_pipeline_config
-from physio_hqc.pipeline.parts import Part
 from physio_hqc.pipeline.provenance import (
     fingerprint,
     input_hash,
@@ -25,15 +23,18 @@ from physio_hqc.pipeline.provenance import (
     stream_facts,
     window_facts,
 )
-from physio_hqc.pipeline.result import SessionResult
+from physio_hqc.pipeline.result import TABLES, SessionResult
 from physio_hqc.pipeline.schema import conform, empty_table
 from physio_hqc.pipeline.session_windows import baseline_windows, protocol_of, windows_of
 from physio_hqc.pipeline.store import load_result, stored_provenance, write_results
 from physio_hqc.pipeline.streams import choose_streams
-from physio_hqc.pipeline.tidy import Wide, tidy_features
+from physio_hqc.pipeline.tidy import Breathing, Wide, tidy_features
 from physio_hqc.protocol import Protocol, load_protocol
 from physio_hqc.reactivity import reactivity_scores
 from physio_hqc.session import Session, Stream, import_notes, open_session
+
+if TYPE_CHECKING:
+    from physio_hqc.pipeline.parts import Part
 
 FloatArray = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -187,8 +188,9 @@ def _process(session: Session, run: _Run, sha256: str, folder: Path | None) -> S
     windows = windows_of(session, protocol, run.config, run.notices)
     found = _found(session, run, windows, protocol)
     run.begin("features")
-    tables = _tables(session, run, windows, protocol, found)
-    provenance = _provenance(session, run, sha256, protocol, windows, found)
+    stages = {name: part.facts for name, part in found.items()}
+    tables = _tables(session, run, windows, protocol, found, stages)
+    provenance = _provenance(session, run, sha256, protocol, windows, found, stages)
     if folder is not None:
         run.begin("writing")
         provenance = write_results(folder, tables, provenance)
@@ -208,12 +210,14 @@ def _process(session: Session, run: _Run, sha256: str, folder: Path | None) -> S
 def _found(
     session: Session, run: _Run, windows: pd.DataFrame, protocol: Protocol | None
 ) -> dict[str, Part]:
-    """Process every stream that is there into the parts heart, bp, cuff and eda."""
+    """Process every stream that is there into the parts heart, bp, cuff, eda and resp."""
     found: dict[str, Part] = {}
     streams = choose_streams(session, run.notices)
     if not streams:
         held = ", ".join(session.streams) or "none"
-        run.notices.append(f"nothing to process: no ECG, RR, pressure or EDA (streams: {held})")
+        run.notices.append(
+            f"nothing to process: no ECG, RR, pressure, EDA or respiration (streams: {held})"
+        )
     for modality, stream in streams.items():
         name = "heart" if modality in ("ecg", "rr") else modality
         run.begin(f"{name} ({stream.name})")
@@ -233,16 +237,23 @@ def _part(
     heart: Part | None,
 ) -> Part:
     """Process one stream as its modality asks."""
+    # What computes is loaded when there is something to compute: it takes half a second.
+    from physio_hqc.pipeline import breathing, pressure, skin
+    from physio_hqc.pipeline import heart as of_heart
+
     given = (stream, _bounds(windows), run.config, run.notices)
     if modality == "ecg":
-        return parts.heart_from_ecg(*given)
+        return of_heart.heart_from_ecg(*given)
     if modality == "rr":
-        return parts.heart_from_intervals(*given)
+        return of_heart.heart_from_intervals(*given)
     if modality == "bp":
-        return parts.pressure_from_waveform(*given, heart=heart)
+        return pressure.pressure_from_waveform(*given, heart=heart)
     if modality == "cuff":
-        return parts.pressure_from_cuff(*given, discard_first_in=_discarding(windows, protocol))
-    return parts.skin_from_eda(*given)
+        discarded = _discarding(windows, protocol)
+        return pressure.pressure_from_cuff(*given, discard_first_in=discarded)
+    if modality == "resp":
+        return breathing.breathing_from_belt(*given)
+    return skin.skin_from_eda(*given)
 
 
 def _discarding(windows: pd.DataFrame, protocol: Protocol | None) -> FloatArray:
@@ -265,6 +276,7 @@ def _tables(
     windows: pd.DataFrame,
     protocol: Protocol | None,
     found: dict[str, Part],
+    stages: dict[str, Any],
 ) -> dict[str, pd.DataFrame]:
     """Return every table of the results, without rows where the session lacks the stream."""
     who = {
@@ -272,29 +284,69 @@ def _tables(
         "participant": session.participant_id,
         "condition": session.condition,
     }
-    wides = [Wide(part.features, *_judgement(part)) for part in found.values()]
+    wides = [Wide(part.features, *part.judgement) for part in found.values()]
     if run.config.pressure.baroreflex and {"heart", "bp"} <= found.keys():
         wides.append(_baroreflex(found["heart"], found["bp"], windows, run.config))
-    tidy = tidy_features(wides, windows, run.config.quality, who)
-    tables = {"windows": windows, "features": tidy, "quality": _quality(found, windows)}
-    tables["reactivity"] = _reactivity(tidy, windows, protocol, run)
-    for name, part in (("beats", "heart"), ("pressure_beats", "bp"), ("scr", "eda")):
+    known = _breathing(found, windows, run.config, wides, stages)
+    tidy = tidy_features(wides, windows, run.config.quality, who, known)
+    in_hf = False if known is None else known.in_band
+    tables = {
+        "windows": windows.assign(breathing_in_hf=in_hf),
+        "features": tidy,
+        "quality": _quality(found, windows),
+        "reactivity": _reactivity(tidy, windows, protocol, run),
+        "scr_latency": _responses(session, found, run.config),
+    }
+    of_part = {"beats": "heart", "pressure_beats": "bp", "scr": "eda", "breaths": "resp"}
+    for name, part in of_part.items():
         tables[name] = found[part].table if part in found else empty_table(name)
-    return {name: conform(table, name) for name, table in tables.items()}
+    return {name: conform(tables[name], name) for name in TABLES}
 
 
-def _judgement(part: Part) -> tuple[FloatArray, FloatArray]:
-    """Quality and usable share of a part per window."""
-    quality = part.quality["quality"].to_numpy(dtype=np.float64)
-    return quality, part.quality["usable_share"].to_numpy(dtype=np.float64)
+def _breathing(
+    found: dict[str, Part],
+    windows: pd.DataFrame,
+    config: PipelineConfig,
+    wides: list[Wide],
+    stages: dict[str, Any],
+) -> Breathing | None:
+    """Add breathing and respiratory sinus arrhythmia to the features; say where it stays in HF."""
+    heart, belt = found.get("heart"), found.get("resp")
+    if heart is None and belt is None:
+        return None
+    from physio_hqc.pipeline.breathing import arrhythmia_of, breathing_from_heart
+
+    if belt is not None:
+        wide, (_, usable) = belt.features, belt.judgement
+    elif heart is not None:
+        estimated = breathing_from_heart(heart, _bounds(windows), config)
+        stages["respiration"] = estimated.facts
+        wide, (quality, usable) = estimated.features, heart.judgement
+        wides.append(Wide(wide, quality, usable))
+    if heart is not None:
+        wides.append(Wide(arrhythmia_of(heart, belt, _bounds(windows), config), *heart.judgement))
+    share = wide["RSP_HF_Share"].to_numpy(dtype=np.float64)
+    share = np.where(usable < config.quality.min_usable_share, np.nan, share)
+    return Breathing(share, belt is not None, config.hrv.min_breathing_in_hf)
+
+
+def _responses(session: Session, found: dict[str, Part], config: PipelineConfig) -> pd.DataFrame:
+    """Skin conductance responses to tagged events."""
+    if "eda" not in found:
+        return empty_table("scr_latency")
+    from physio_hqc.pipeline.skin import responses_to
+
+    return responses_to(session.events, found["eda"], config)
 
 
 def _baroreflex(heart: Part, pressure: Part, windows: pd.DataFrame, config: PipelineConfig) -> Wide:
     """Baroreflex sensitivity; it is as good as the worse of its two streams."""
-    wide = parts.baroreflex_from(heart, pressure, _bounds(windows), config)
+    from physio_hqc.pipeline.pressure import baroreflex_from
+
+    wide = baroreflex_from(heart, pressure, _bounds(windows), config)
     worse = (
         np.minimum(of_heart, of_pressure)
-        for of_heart, of_pressure in zip(_judgement(heart), _judgement(pressure), strict=True)
+        for of_heart, of_pressure in zip(heart.judgement, pressure.judgement, strict=True)
     )
     return Wide(wide, *worse)
 
@@ -334,6 +386,7 @@ def _provenance(
     protocol: Protocol | None,
     windows: pd.DataFrame,
     found: dict[str, Part],
+    stages: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything that the numbers came from, as plain data that is the same on every run."""
     used = {part.stream for part in found.values()}
@@ -347,6 +400,6 @@ def _provenance(
         "streams": {
             name: stream_facts(stream, name in used) for name, stream in session.streams.items()
         },
-        "stages": {name: part.facts for name, part in found.items()},
+        "stages": stages,
         "notices": run.notices,
     }

@@ -19,7 +19,7 @@ from physio_hqc.pipeline.config import PipelineConfig
 from physio_hqc.protocol import Protocol
 from physio_hqc.session import Session, Stream
 
-_LIBRARIES = ("numpy", "scipy", "pandas", "h5py", "neurokit2", "sleepecg")
+_LIBRARIES = ("numpy", "scipy", "pandas", "h5py", "neurokit2")
 _MAX_GAPS = 100
 
 

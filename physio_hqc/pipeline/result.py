@@ -15,6 +15,8 @@ TABLES = (
     "beats",
     "pressure_beats",
     "scr",
+    "scr_latency",
+    "breaths",
     "quality",
     "reactivity",
 )
@@ -38,7 +40,7 @@ class SessionResult:
     tables : dict of str to DataFrame
         Every name of `TABLES`; a table without rows where the session lacks the stream.
     windows : DataFrame
-        window, kind, label, onset, duration, phase, role, speech.
+        window, kind, label, onset, duration, phase, role, speech, breathing_in_hf.
     provenance : dict
         Versions, configuration, input hash, settings and counts per stream, notices.
     traces : dict of str to DataFrame

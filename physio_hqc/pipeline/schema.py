@@ -13,6 +13,9 @@ from physio_hqc.features import FEATURES
 _SESSION_FILE = "session file"
 _EVENTS = "events and protocol of the session"
 _CORRECTION = "Lipponen & Tarvainen 2019, doi 10.1080/03091902.2019.1640306"
+_EDA = "Kleckner et al. 2018, doi 10.1109/TBME.2017.2758643"
+_SHAPE = "Orphanidou et al. 2015, doi 10.1109/JBHI.2014.2338351"
+_SCR = "Boucsein et al. 2012, doi 10.1111/j.1469-8986.2012.01384.x"
 _HERE = "physio_hqc"
 
 
@@ -65,6 +68,14 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _text("phase", "Phase of the protocol that the window belongs to.", _EVENTS),
         _text("role", "baseline, preparation, task, recovery or other.", _EVENTS),
         Column("speech", "truth", "", "Whether the participant speaks in this phase.", _EVENTS),
+        Column(
+            "breathing_in_hf",
+            "truth",
+            "",
+            "Whether respiration shows breathing inside the HF band, so that HF power needs no "
+            "caution on speech.",
+            _HERE,
+        ),
     ),
     "features": (
         *_WHO,
@@ -84,7 +95,8 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _text(
             "kind",
             "normal; missed: this beat was inserted; extra: a beat just before it was removed; "
-            "ectopic, long, short: this beat was moved.",
+            "ectopic, long, short: this beat was moved; artifact: in a stretch in which detections "
+            "have neither the usual shape nor rhythm, used for nothing.",
             _CORRECTION,
         ),
         _text("source", "Stream that the beat was found in."),
@@ -115,14 +127,54 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
             _HERE,
         ),
     ),
+    "scr_latency": (
+        _number("onset", "s", "Time of the event since session start.", _SESSION_FILE),
+        _text("kind", "Kind of the event.", _SESSION_FILE),
+        _text("label", "Label of the event.", _SESSION_FILE),
+        _number("latency_s", "s", "From the event to the onset of the first response to it.", _SCR),
+        _number("amplitude", "µS", "Amplitude of that response.", _SCR),
+        _number("rise_time_s", "s", "From its onset to its peak; missing where it has none.", _SCR),
+        _REASON,
+    ),
+    "breaths": (
+        _number("inhale_s", "s", "Start of inspiration since session start."),
+        _number("exhale_s", "s", "Start of expiration."),
+        _number("end_s", "s", "End of the breath: the next one starts, or a gap does."),
+        _number("amplitude", "as recorded", "From the start of inspiration to that of expiration."),
+        Column("valid", "truth", "", "Whether the breath is used for features.", _HERE),
+        _text("reason", "Why a breath is not valid, or what it contains."),
+    ),
     "quality": (
         _text("stream", "Stream that is judged.", _SESSION_FILE),
         *_WINDOW,
         *_WHEN,
         _number("quality", "1", "Quality from 0 (useless) to 1 (flawless)."),
         _number("usable_share", "1", "Share of the window with usable signal."),
+        _number("missing_share", "1", "Share of the window without samples."),
+        _number(
+            "flat_share", "1", "Share with a flat line; of an ECG also at the converter's limit."
+        ),
+        _number("clipped_share", "1", "Share at the limit of the converter."),
+        _number("range_share", "1", "Share outside the plausible range, and 5 s around.", _EDA),
+        _number("slope_share", "1", "Share with changes too fast, and 5 s around.", _EDA),
+        _number("movement_share", "1", "Share with artefacts as movements make them."),
         _number("corrected_share", "1", "Share of the beats that correction touched."),
-        _number("n_beats", "1", "Beats, pressure pulses or cuff readings in the window."),
+        _number(
+            "unlike_share",
+            "1",
+            "Share of the beats, outside artefacts, that do not look like the usual beat.",
+            _SHAPE,
+        ),
+        _number(
+            "template_r",
+            "1",
+            "Correlation of the beats of the usual shape with their average.",
+            _SHAPE,
+        ),
+        _number("valid_share", "1", "Share of pressure pulses or breaths that are valid."),
+        _number(
+            "n_beats", "1", "Beats, valid pressure pulses, cuff readings or breaths in the window."
+        ),
         _text("reason", "What lowers the quality."),
     ),
     "reactivity": (

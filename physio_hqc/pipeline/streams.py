@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from physio_hqc.importers.channels import conversion, session_conversion
 from physio_hqc.session import Session, Stream
+from physio_hqc.signals._clock import Clock
 
 FloatArray = NDArray[np.float64]
 
-PROCESSED = ("ecg", "rr", "bp", "cuff", "eda")
+PROCESSED = ("ecg", "rr", "bp", "cuff", "eda", "resp")
 """Modalities that become features; the others stay in the session file."""
 
 _CUFF_UNITS = {"SBP": "mmHg", "DBP": "mmHg", "MAP": "mmHg", "HR": "1/min"}
@@ -25,38 +26,63 @@ _SCALE_FREE = ("ecg",)
 
 @dataclass(frozen=True)
 class Signal:
-    """Samples of one regular stream on an even grid, NaN where they are missing.
+    """One regular stream on an even index, read piece by piece.
 
     Attributes
     ----------
-    stream : str
-        Name of the stream.
-    sfreq : float
-        Rate in Hz, as measured.
-    times_s : ndarray, shape (n,)
-        Session time of each sample in s.
-    values : ndarray, shape (n,)
-        In the session's unit of the modality.
+    stream : Stream
+    clock : Clock
+        Session times of the places of the index.
+    factor : float
+        From the stream's unit to the session's unit of its modality.
     """
 
-    stream: str
-    sfreq: float
-    times_s: FloatArray
-    values: FloatArray
+    stream: Stream
+    clock: Clock
+    factor: float
 
-    def time_of(self, positions: FloatArray) -> FloatArray:
-        """Session times in s of positions in samples (with fractions)."""
-        if not self.times_s.size:
-            return np.empty(0)
-        times: FloatArray = np.interp(positions, np.arange(self.times_s.size), self.times_s)
-        return times
+    @property
+    def name(self) -> str:
+        """Name of the stream."""
+        return self.stream.name
 
-    @cached_property
-    def gaps(self) -> FloatArray:
-        """Stretches without samples inside the signal: (g, 2) last and next sample, in s."""
-        known = np.flatnonzero(np.isfinite(self.values))
-        ends = np.flatnonzero(np.diff(known) > 1)
-        return np.column_stack([self.times_s[known[ends]], self.times_s[known[ends + 1]]])
+    @property
+    def sfreq(self) -> float:
+        """Rate in Hz, as measured."""
+        return self.clock.rate
+
+    def pieces(self) -> Iterator[FloatArray]:
+        """Samples in the session's unit, some minutes at a time; NaN where they are missing."""
+        for samples in self.stream.filled_pieces():
+            values = samples if samples.ndim == 1 else samples[:, 0]
+            yield values if self.factor == 1.0 else values * self.factor
+
+    def thinned(self, least_hz: float) -> tuple[FloatArray, Clock]:
+        """All samples at once, averaged down to ``least_hz`` and more, and their clock.
+
+        What is slow needs no more, and a day of it at 2000 Hz must not stand in memory. A mean
+        over a missing sample is missing.
+        """
+        step = max(1, int(self.sfreq / least_hz + 1e-9))
+        values = np.empty(self.clock.n // step)
+        rest, at = np.empty(0), 0
+        for piece in self.pieces():
+            waiting = np.concatenate([rest, piece]) if rest.size else piece
+            whole = waiting.size - waiting.size % step
+            means = _means(waiting[:whole], step)
+            values[at : at + means.size] = means
+            at += means.size
+            rest = waiting[whole:].copy()
+        middle = (self.clock.index - (step - 1) / 2) / step
+        return values, Clock(values.size, self.sfreq / step, middle, self.clock.times_s)
+
+
+def _means(x: FloatArray, step: int) -> FloatArray:
+    """Mean of every ``step`` samples; NaN where one is missing, infinite ones being missing."""
+    x = np.where(np.isfinite(x), x, np.nan)
+    with np.errstate(over="ignore"):
+        means: FloatArray = x.reshape(-1, step).mean(axis=1)
+    return means
 
 
 def choose_streams(session: Session, notices: list[str]) -> dict[str, Stream]:
@@ -117,8 +143,8 @@ def _unfit(stream: Stream) -> str:
     return ""
 
 
-def read_signal(stream: Stream, notices: list[str]) -> Signal:
-    """Read a regular stream whole, gaps filled with NaN, in the session's unit.
+def open_signal(stream: Stream, notices: list[str]) -> Signal:
+    """Prepare a regular stream for reading on an even index, in the session's unit.
 
     Parameters
     ----------
@@ -126,9 +152,14 @@ def read_signal(stream: Stream, notices: list[str]) -> Signal:
     notices : list of str
         Grows by what had to be decided.
     """
-    times, values = stream.filled()
-    values = _first_channel(stream, values, notices)
-    return Signal(stream.name, stream.measured_sfreq, times, values * _factor(stream, notices))
+    if len(stream.channels) > 1:
+        notices.append(
+            f"stream '{stream.name}' has {len(stream.channels)} channels: "
+            f"'{stream.channels[0]}' is processed"
+        )
+    grid = stream.grid
+    clock = Clock(grid.n, stream.measured_sfreq, grid.knot_index.astype(np.float64), grid.knot_s)
+    return Signal(stream, clock, _factor(stream, notices))
 
 
 def read_intervals(stream: Stream, notices: list[str]) -> tuple[FloatArray, FloatArray]:

@@ -18,7 +18,9 @@ SPEECH_HF_CAUTION = (
 )
 SPEECH_LF_CAUTION = "speech lowers breathing below 0.15 Hz, so LF holds respiratory variation"
 
-_HF_TYPE = re.compile(r"^HRV_(HF\w*|LnHF|LFHF|LFnu?|VHF)$|^(HRV_)?RSA(_|$)")
+_IN_BAND = r"^HRV_(HF\w*|LnHF|LFHF|LFnu?|VHF)$|^(HRV_)?RSA_PorgesBohrer$"
+_HF_POWER = re.compile(_IN_BAND)
+_HF_TYPE = re.compile(_IN_BAND + r"|^(HRV_)?RSA_P2T_(Mean|SD)$")
 _LF_TYPE = re.compile(r"^HRV_(LF|LnLF)$")
 
 
@@ -39,11 +41,41 @@ class Wide:
     usable_share: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Breathing:
+    """What is known of breathing in each window.
+
+    Attributes
+    ----------
+    share : ndarray, shape (m,)
+        Of breathing inside the HF band; NaN where it is not known.
+    recorded : bool
+        Whether respiration was recorded, not read from the heart.
+    least : float
+        Share from which HF needs no caution.
+    """
+
+    share: NDArray[np.float64]
+    recorded: bool
+    least: float
+
+    @property
+    def in_band(self) -> NDArray[np.bool_]:
+        """Windows in which breathing is known to stay inside the band."""
+        return np.asarray(self.share >= self.least)
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Windows in which recorded breathing leaves the band."""
+        return np.asarray(self.recorded & (self.share < self.least))
+
+
 def tidy_features(
     wides: Sequence[Wide],
     windows: pd.DataFrame,
     settings: QualitySettings,
     who: dict[str, str],
+    breathing: Breathing | None = None,
 ) -> pd.DataFrame:
     """One row per window and feature, in the order of the windows and of the catalog.
 
@@ -57,13 +89,15 @@ def tidy_features(
         Below which quality a value is flagged, below which usable share it is withheld.
     who : dict
         session, participant, condition.
+    breathing : Breathing, optional
+        Lifts the caution on speech, or adds one.
 
     Returns
     -------
     DataFrame
         The columns of ``features.csv``.
     """
-    blocks = [_block(wide, windows, settings) for wide in wides]
+    blocks = [_block(wide, windows, settings, breathing) for wide in wides]
     table = pd.concat([_no_rows(), *blocks], ignore_index=True)
     order = {name: number for number, name in enumerate(FEATURES)}
     rank = table["feature"].map(order).fillna(len(order))
@@ -88,7 +122,9 @@ def _no_rows() -> pd.DataFrame:
     )
 
 
-def _block(wide: Wide, windows: pd.DataFrame, settings: QualitySettings) -> pd.DataFrame:
+def _block(
+    wide: Wide, windows: pd.DataFrame, settings: QualitySettings, breathing: Breathing | None
+) -> pd.DataFrame:
     """Long form of one wide table."""
     names = np.array(wide.features.columns, dtype=object)
     n_windows, n_features = wide.features.shape
@@ -97,7 +133,7 @@ def _block(wide: Wide, windows: pd.DataFrame, settings: QualitySettings) -> pd.D
         [wide.features.attrs["reasons"][name] for name in names], dtype=object
     ).reshape(n_features, n_windows)
     values, reasons = _judged(values, reasons.T.copy(), wide, settings)
-    _caution_speech(reasons, names, windows["speech"].to_numpy(dtype=bool))
+    _caution_breathing(reasons, names, windows["speech"].to_numpy(dtype=bool), breathing)
     return pd.DataFrame(
         {
             "row": np.repeat(np.arange(n_windows), n_features),
@@ -130,10 +166,19 @@ def _judged(
     return values, reasons
 
 
-def _caution_speech(
-    reasons: NDArray[np.object_], names: NDArray[np.object_], speech: NDArray[np.bool_]
+def _caution_breathing(
+    reasons: NDArray[np.object_],
+    names: NDArray[np.object_],
+    speech: NDArray[np.bool_],
+    breathing: Breathing | None,
 ) -> None:
-    """Add the caution to what breathing governs, in windows in which the participant speaks."""
+    """Add the cautions to what breathing governs.
+
+    In windows in which the participant speaks, unless breathing is known to stay in the band; and
+    in all in which recorded breathing leaves it.
+    """
+    if breathing is not None:
+        speech = speech & ~breathing.in_band
     for column, name in enumerate(names):
         if _HF_TYPE.search(name):
             text = SPEECH_HF_CAUTION
@@ -142,6 +187,11 @@ def _caution_speech(
         else:
             continue
         reasons[speech, column] = [add_flag(old, text) for old in reasons[speech, column]]
+        if breathing is None or not _HF_POWER.search(name):
+            continue
+        for row in np.flatnonzero(breathing.outside).tolist():
+            text = f"{100 * breathing.share[row]:.0f} % of breathing inside the HF band"
+            reasons[row, column] = add_flag(reasons[row, column], text)
 
 
 def add_flag(reason: str, text: str) -> str:

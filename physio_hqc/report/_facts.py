@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from physio_hqc.report._features import compared_windows
+from physio_hqc.report._features import compared_windows, speech_matters
 from physio_hqc.report._traces import stream_gaps
 from physio_hqc.report._verdict import verdict, worst
 
@@ -92,8 +92,8 @@ class Facts:
 
     @cached_property
     def speech(self) -> dict[str, bool]:
-        """Whether the participant speaks, by window."""
-        return dict(zip(self.windows["window"], self.windows["speech"].astype(bool), strict=True))
+        """Whether the caution on speech holds, by window."""
+        return dict(zip(self.windows["window"], speech_matters(self.windows), strict=True))
 
     @cached_property
     def compared(self) -> list[str]:
@@ -159,6 +159,7 @@ class Facts:
         n_beats = -1
         if stream.modality in ("ecg", "rr") and math.isfinite(usable):
             beats = self.table("beats")
+            beats = beats[beats["kind"] != "artifact"]
             n_beats = len(beats)
             corrected = float((beats["kind"] != "normal").mean()) if n_beats else math.nan
         elif stream.modality == "bp" and math.isfinite(usable):

@@ -39,13 +39,16 @@ FAMILIES: tuple[tuple[str, str], ...] = (
     (_NONLINEAR, "Heart rate variability, nonlinear"),
     (r"^HRV_", "Heart rate variability, time domain"),
     (r"^(HRV_)?RSA_", "Respiratory sinus arrhythmia"),
+    (r"^RSP_", "Respiration"),
     (r"^CUFF_", "Blood pressure, cuff"),
     (r"^BP_", "Blood pressure, beat to beat"),
     (r"^X?BRS_", "Baroreflex"),
     (r"^(EDA_|SCR_)", "Electrodermal activity"),
 )
 
-_RESPIRATORY = re.compile(r"^HRV_(HF\w*|LnHF|LFHF|LFn\w*|VHF)$|^(HRV_)?RSA(_|$)")
+_RESPIRATORY = re.compile(
+    r"^HRV_(HF\w*|LnHF|LFHF|LFn\w*|VHF)$|^(HRV_)?RSA_(PorgesBohrer|P2T_Mean|P2T_SD)$"
+)
 
 SPEECH_CAUTION = (
     "speech moves breathing below 0.15 Hz: HF power and what is derived from it are not "
@@ -62,6 +65,14 @@ def is_said_in_box(caution: str) -> bool:
 def family(feature: str) -> str:
     """Heading under which a feature stands in a table."""
     return next((name for pattern, name in FAMILIES if re.search(pattern, feature)), "Other")
+
+
+def speech_matters(windows: pd.DataFrame) -> pd.Series:
+    """Whether the caution on speech holds for each window: respiration may have shown otherwise."""
+    speech = windows["speech"].astype(bool)
+    if "breathing_in_hf" not in windows:
+        return speech
+    return speech & ~windows["breathing_in_hf"].astype(bool)
 
 
 def needs_speech_caution(feature: str, speech: bool) -> bool:

@@ -29,11 +29,31 @@ GRECO = "Greco A. et al. (2016). IEEE Trans Biomed Eng 63, 797. doi:10.1109/TBME
 LLABRE = (
     "Llabre M. M. et al. (1991). Psychophysiology 28, 701. doi:10.1111/j.1469-8986.1991.tb01017.x"
 )
+ORPHANIDOU = (
+    "Orphanidou C. et al. (2015). IEEE J Biomed Health Inform 19, 832. "
+    "doi:10.1109/JBHI.2014.2338351"
+)
+SCHAEFER = (
+    "Schäfer A., Kratky K. W. (2008). Annals of Biomedical Engineering 36, 476. "
+    "doi:10.1007/s10439-007-9428-1"
+)
+CHARLTON = (
+    "Charlton P. H. et al. (2016). Physiological Measurement 37, 610. "
+    "doi:10.1088/0967-3334/37/4/610"
+)
+PORGES = (
+    "Porges S. W., Bohrer R. E. (1990). In: Principles of psychophysiology. Cambridge University "
+    "Press, 708"
+)
+WESTERHOF = (
+    "Westerhof B. E. et al. (2004). Journal of Hypertension 22, 1371. "
+    "doi:10.1097/01.hjh.0000125439.28861.ed"
+)
 MNE = "Gramfort A. et al. (2013). Frontiers in Neuroscience 7, 267. doi:10.3389/fnins.2013.00267"
 
 _DETECTORS = {
-    "sleepecg": "the detector of the package SleepECG (after Pan & Tompkins 1985)",
-    "neurokit": "the detector of the package NeuroKit2",
+    "slope energy": "the energy of the slope in the QRS band (after Pan & Tompkins 1985), the "
+    "sequence of beats being decided as a whole (Viterbi 1967)",
 }
 _DECOMPOSITIONS = {
     "highpass": "a high-pass filter at 0.05 Hz",
@@ -54,7 +74,7 @@ def methods(facts: Facts) -> str:
     stages = stages if isinstance(stages, dict) else {}
     sources = [QUIGLEY]
     texts = [_recording(facts), _windows(facts)]
-    for name, write in (("heart", _heart), ("bp", _pressure), ("cuff", _cuff), ("eda", _skin)):
+    for name, write in _STAGES:
         if isinstance(stages.get(name), dict):
             text, cited = write(facts, stages[name])
             texts.append(text)
@@ -138,14 +158,55 @@ def _heart(facts: Facts, stage: dict[str, Any]) -> tuple[str, list[str]]:
     text = (
         f"Heart. {found}. Artefacts were corrected after Lipponen & Tarvainen (2019): "
         f"{n_corrected} of {n_beats} beats ({share})"
-        f"{f', namely {listed(named)}' if named else ''}. "
+        f"{f', namely {listed(named)}' if named else ''}. {_left_out(stage)}"
         "Nothing was corrected or differenced across a gap. Heart rate variability follows the "
         f"Task Force (1996); spectra by {_spectrum(facts)}, LF {lf} and HF {hf} Hz. "
         f"Windows with more than {flag:g} % corrected beats are flagged, HRV is withheld above "
         f"{withhold:g} %. HF power in phases of speech is reported with the caution that breathing "
-        "leaves the HF band."
+        "leaves the HF band, unless respiration shows that at least "
+        f"{percent(facts.setting('hrv', 'min_breathing_in_hf', 0.8))} of it stayed inside."
     )
-    return text, [QUINTANA, LIPPONEN, TASK_FORCE]
+    cited = [QUINTANA, LIPPONEN, TASK_FORCE]
+    return text, [*cited, ORPHANIDOU] if _count(stage, "n_in_artifacts") else cited
+
+
+def _left_out(stage: dict[str, Any]) -> str:
+    """Say how much was left out as artefact; nothing if nothing was."""
+    n, seconds = _count(stage, "n_in_artifacts"), stage.get("artifacts_s", 0)
+    if not n or not isinstance(seconds, int | float):
+        return ""
+    return (
+        f"{plural(n, 'detection')} in {clock(float(seconds))} of artefact, neither of the usual "
+        "shape (Orphanidou et al. 2015) nor in rhythm, were left out. "
+    )
+
+
+def _breathing(facts: Facts, stage: dict[str, Any]) -> tuple[str, list[str]]:
+    stream = f"'{stage.get('stream', '')}'"
+    if stage.get("source") == "resp":
+        text = (
+            f"Respiration. Of {_count(stage, 'n_breaths')} breaths in {stream} "
+            f"{_count(stage, 'n_valid')} were valid."
+        )
+        cited = [SCHAEFER]
+    else:
+        share = stage.get("valid_share")
+        text = (
+            "Respiration was not recorded. Breathing rate was estimated from what it does to the "
+            f"beats of {stream} (Charlton et al. 2016); "
+            f"{percent(float(share)) if isinstance(share, int | float) else DASH} of the stretches "
+            "of 32 s gave a rate."
+        )
+        cited = [CHARLTON]
+    if facts.table("features")["feature"].astype(str).str.startswith("RSA_").any():
+        recorded = stage.get("source") == "resp"
+        also = ", and from peak to valley breath by breath" if recorded else ""
+        text += (
+            " Respiratory sinus arrhythmia is that of Porges & Bohrer (1990), 0.12 to 0.40 Hz"
+            f"{also}."
+        )
+        cited.append(PORGES)
+    return text, cited
 
 
 def _spectrum(facts: Facts) -> str:
@@ -180,9 +241,11 @@ def _pressure(facts: Facts, stage: dict[str, Any]) -> tuple[str, list[str]]:
             f"{facts.setting('pressure', 'brs_sbp_step_mmhg', 1):g} mmHg and "
             f"{facts.setting('pressure', 'brs_rr_step_ms', 4):g} ms, RR lagging by "
             f"{plural(int(facts.setting('pressure', 'brs_lag_beats', 1)), 'beat')}, "
-            f"r at least {facts.setting('pressure', 'brs_min_r', 0.85):g}."
+            f"r at least {facts.setting('pressure', 'brs_min_r', 0.85):g}; by cross-correlation "
+            "over 10 s (xBRS); and as gain of the transfer function from SBP to RR where their "
+            f"coherence is at least {facts.setting('pressure', 'brs_min_coherence', 0.5):g}."
         )
-        cited.append(BERTINIERI)
+        cited += [BERTINIERI, WESTERHOF]
     return text, cited
 
 
@@ -296,3 +359,13 @@ def _folded(name: str, text: str) -> str:
 def _count(stage: dict[str, Any], name: str) -> int:
     value = stage.get(name, 0)
     return int(value) if isinstance(value, int | float) else 0
+
+
+_STAGES = (
+    ("heart", _heart),
+    ("resp", _breathing),
+    ("respiration", _breathing),
+    ("bp", _pressure),
+    ("cuff", _cuff),
+    ("eda", _skin),
+)

@@ -52,8 +52,9 @@ KIND_STYLES: Final = {
     "extra": (ORANGE, "s", "extra: a beat before it removed"),
     "long": (PURPLE, "^", "long: beat moved"),
     "short": (GREEN, "P", "short: beat moved"),
+    "artifact": (GREY, "x", "artifact: left out"),
 }
-"""Colour, marker and words for every kind of corrected beat."""
+"""Colour, marker and words for every kind of beat that is not normal."""
 
 VERDICT_COLORS: Final = {"good": GREEN, "fair": ORANGE, "poor": VERMILLION, "not checked": GREY}
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from physio_hqc.report._features import SPEECH_CAUTION, family, is_said_in_box, needs_speech_caution
+from physio_hqc.report._features import (
+    SPEECH_CAUTION,
+    family,
+    is_said_in_box,
+    needs_speech_caution,
+    speech_matters,
+)
 from physio_hqc.report._format import DASH, clock, esc, number, position
 from physio_hqc.report._html import paragraph, table
 
@@ -111,7 +117,7 @@ def _body(rows: pd.DataFrame, windows: pd.DataFrame, notes: Notes) -> list[list[
     cells = {(row.feature, row.window): row for row in rows.itertuples()}
     units = dict(zip(rows["feature"], rows["unit"], strict=True))
     names = list(dict.fromkeys(rows["feature"]))
-    speech = dict(zip(windows["window"], windows["speech"], strict=True))
+    speech = dict(zip(windows["window"], speech_matters(windows), strict=True))
     body: list[list[str]] = []
     for heading in dict.fromkeys(family(name) for name in names):
         body.append([esc(heading)])
@@ -145,7 +151,7 @@ def _unit(unit: object) -> str:
 
 def _speech_box(rows: pd.DataFrame, windows: pd.DataFrame) -> str:
     """Put the caution on speech above a table that shows such a value."""
-    spoken = list(windows.loc[windows["speech"].astype(bool), "window"])
+    spoken = list(windows.loc[speech_matters(windows), "window"])
     present = rows[rows["window"].isin(spoken) & rows["value"].notna()]
     if not any(needs_speech_caution(name, True) for name in dict.fromkeys(present["feature"])):
         return ""

@@ -32,6 +32,7 @@ from physio_hqc.session.format import (
     MAX_TEXT_BYTES,
     MODALITIES,
 )
+from physio_hqc.session.grid import EvenGrid, even_grid
 from physio_hqc.session.timebase import TimeBase, reconstruct
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 _KNOWN_FILTERS = {"gzip", "lzf", None}
 _MIN_DECLARED_BYTES = 1 << 26
 _PROBE_S = 20.0
+
+PIECE = 1 << 18
+"""Places in a piece of `Stream.filled_pieces`: four minutes at 1000 Hz, 2 MB a channel."""
 
 
 def open_session(path: str | os.PathLike[str]) -> Session:
@@ -473,15 +477,82 @@ class Stream:
         if not missing.any():
             return times, samples
         total = len(times) + int(missing.sum())
-        if total > 50 * len(times) + 10_000_000:
-            raise SessionFileError(
-                f"{self._path}: stream {self.name!r} is almost only gap: cut it first"
-            )
+        self._check_gaps(total, len(times))
         where = np.arange(len(times)) + np.append(0, np.cumsum(missing))
         full_times = np.interp(np.arange(total), where, times)
         full = np.full((total, *samples.shape[1:]), np.nan)
         full[where] = samples
         return full_times, full
+
+    @cached_property
+    def grid(self) -> EvenGrid:
+        """Where the samples of a regular stream stand on the even index of `filled`."""
+        return even_grid(self.timebase)
+
+    def filled_pieces(self, length: int = PIECE) -> Iterator[NDArray[np.float64]]:
+        """Read the even index of `filled` from its beginning, piece by piece.
+
+        Parameters
+        ----------
+        length : int
+            Places in a piece; rounded to whole chunks of the file, and less where a stream has
+            many channels.
+
+        Yields
+        ------
+        ndarray, shape (n,) or (n, C)
+            In physical units; NaN in the gaps.
+
+        Raises
+        ------
+        SessionFileError
+            For an irregular stream, or gaps so long that filling them would be absurd.
+
+        Examples
+        --------
+        >>> from physio_hqc.session import SessionWriter
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
+        >>> with SessionWriter(path) as writer:
+        ...     writer.add_stream("eda", modality="eda", units="µS", sfreq=4.0)
+        ...     writer.append_segment("eda", [5.0, 5.1], t_start=0.0)
+        ...     writer.append_segment("eda", [5.2], t_start=1.0)
+        >>> with open_session(path) as session:
+        ...     next(session.streams["eda"].filled_pieces())
+        array([5. , 5.1, nan, nan, 5.2])
+        """
+        grid = self.grid
+        self._check_gaps(grid.n, self.n_samples)
+        chunk = self._samples.chunks[0] if self._samples.chunks else 1
+        rows = max(1, length // len(self.channels))
+        rows -= rows % chunk if chunk < rows else 0
+        for start in range(0, grid.n, rows):
+            yield self._filled(start, min(start + rows, grid.n))
+
+    def _filled(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Places [start, stop) of the even index, NaN where they hold no sample."""
+        held, first = self.grid.held, self.grid.first_sample
+        a, b = np.searchsorted(held[:, 1], start, side="right"), np.searchsorted(held[:, 0], stop)
+        begin, end = np.maximum(held[a:b, 0], start), np.minimum(held[a:b, 1], stop)
+        shift = first[a:b] - held[a:b, 0]
+        if len(begin) == 1 and end[0] - begin[0] == stop - start:
+            return self.physical(start + int(shift[0]), stop + int(shift[0]))
+        values = np.full((stop - start, *self._samples.shape[1:]), np.nan)
+        if len(begin):
+            # One reading for all stretches of the piece: their samples follow each other.
+            samples = self.physical(int(begin[0] + shift[0]), int(end[-1] + shift[-1]))
+            places = np.zeros(stop - start, dtype=bool)
+            for low, high in zip(begin.tolist(), end.tolist(), strict=True):
+                places[low - start : high - start] = True
+            values[places] = samples
+        return values
+
+    def _check_gaps(self, n_places: int, n_samples: int) -> None:
+        """Refuse to fill what is almost only gap."""
+        if n_places > 50 * n_samples + 10_000_000:
+            raise SessionFileError(
+                f"{self._path}: stream {self.name!r} is almost only gap: cut it first"
+            )
 
     def physical(self, start: int, stop: int) -> NDArray[np.float64]:
         """Read samples [start, stop) of the presented order, in physical units."""

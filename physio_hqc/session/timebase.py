@@ -85,10 +85,16 @@ class TimeBase:
         index = np.arange(start, stop)
         if not index.size:
             return np.empty(0)
-        segment = np.searchsorted(self.segments["start"], index, side="right") - 1
-        rows = self.segments[segment]
-        result: Floats = rows["t_start"] + (index - rows["start"]) * rows["period"]
-        return result
+        first, last = np.searchsorted(self.segments["start"], [start, stop - 1], side="right") - 1
+        rows = self.segments[first : last + 1]
+        if len(rows) == 1:
+            result: Floats = rows["t_start"][0] + (index - rows["start"][0]) * rows["period"][0]
+            return result
+        held = np.diff(np.append(np.maximum(rows["start"], start), stop))
+        t_start, begin, period = (
+            np.repeat(rows[name], held) for name in ("t_start", "start", "period")
+        )
+        return np.asarray(t_start + (index - begin) * period)
 
     def first_at_or_after(self, t: float) -> int:
         """Index of the first presented sample at or after `t` seconds (n_samples if none)."""

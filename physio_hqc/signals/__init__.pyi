@@ -1,10 +1,16 @@
 from .beats import Beats as Beats
 from .beats import correct_beats as correct_beats
+from .ecg import RPeakDetector as RPeakDetector
 from .ecg import clean_ecg as clean_ecg
 from .ecg import detect_r_peaks as detect_r_peaks
-from .ecg import ecg_quality as ecg_quality
+from .ecg_breathing import ecg_respiration as ecg_respiration
+from .ecg_breathing import r_wave_heights as r_wave_heights
 from .eda import decompose_eda as decompose_eda
 from .eda import detect_scrs as detect_scrs
+from .eda import eda_artifacts as eda_artifacts
 from .eda import eda_quality as eda_quality
 from .pressure import detect_pressure_beats as detect_pressure_beats
 from .pressure import pressure_quality as pressure_quality
+from .quality import ecg_quality as ecg_quality
+from .respiration import clean_respiration as clean_respiration
+from .respiration import detect_breaths as detect_breaths

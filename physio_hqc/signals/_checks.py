@@ -23,6 +23,17 @@ def as_signal(x: ArrayLike, name: str = "signal") -> NDArray[np.float64]:
     return values
 
 
+def as_signal_view(x: ArrayLike, name: str = "signal") -> NDArray[np.float64]:
+    """Return ``x`` as `as_signal` does, without a copy where it is a float64 row already.
+
+    Infinite samples stay; the caller does not write to the result.
+    """
+    # A masked array is an ndarray as well, whose mask would be lost.
+    if type(x) is np.ndarray and x.dtype == np.float64 and x.ndim == 1:
+        return x
+    return as_signal(x, name)
+
+
 def check_sfreq(sfreq: float) -> float:
     """Return the sampling rate as a float; raise `SignalError` unless it is finite and > 0 Hz."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -50,29 +51,22 @@ def blocks(start: int, stop: int, sfreq: float) -> Iterator[Block]:
 
 def clean_butterworth(x: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
     """Band-pass and notch one run, zero-phase."""
+    # The median is taken off first so that a converter's offset leaves no transient, and the run
+    # is mirrored for 2 s at either end, four time constants of the high-pass.
+    pad = min(x.size - 1, int(2 * sfreq))
+    cleaned: NDArray[np.float64] = signal.sosfiltfilt(
+        _sections(sfreq), x - np.median(x), padlen=pad
+    )
+    return cleaned
+
+
+@lru_cache(maxsize=32)
+def _sections(sfreq: float) -> NDArray[np.float64]:
+    """Second-order sections of the band-pass and the notches."""
     sections = [signal.butter(2, _BAND_HZ, "bandpass", fs=sfreq, output="sos")]
     sections += [
         signal.tf2sos(*signal.iirnotch(mains, 30, fs=sfreq))
         for mains in _MAINS_HZ
         if mains < 0.45 * sfreq
     ]
-    # The median is taken off first so that a converter's offset leaves no transient, and the run
-    # is mirrored for 2 s at either end, four time constants of the high-pass.
-    pad = min(x.size - 1, int(2 * sfreq))
-    cleaned: NDArray[np.float64] = signal.sosfiltfilt(
-        np.concatenate(sections), x - np.median(x), padlen=pad
-    )
-    return cleaned
-
-
-def clean_neurokit(x: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
-    """High-pass and moving average, as NeuroKit2's default cleaning."""
-    sos = signal.butter(5, 0.5, "highpass", fs=sfreq, output="sos")
-    pad = min(x.size - 1, int(2 * sfreq))
-    high = signal.sosfiltfilt(sos, x - np.median(x), padlen=pad)
-    width = max(1, int(sfreq / 50))
-    pad_average = min(x.size - 1, 3 * width)
-    cleaned: NDArray[np.float64] = signal.filtfilt(
-        np.ones(width) / width, 1.0, high, padlen=pad_average
-    )
-    return cleaned
+    return np.concatenate(sections)

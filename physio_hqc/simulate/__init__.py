@@ -1,5 +1,6 @@
 """Participants with known physiology: sessions and studies whose truth is known."""
 
+from physio_hqc.simulate.breathing import breathing_waveform, true_breaths
 from physio_hqc.simulate.effects import EFFECTS, ConditionEffect, PhaseChange, effect_of
 from physio_hqc.simulate.noise import Noise
 from physio_hqc.simulate.participant import simulate_truth
@@ -31,6 +32,7 @@ __all__ = [
     "SimulatedSession",
     "SimulatedStudy",
     "SimulatedTruth",
+    "breathing_waveform",
     "draw_person",
     "ecg_waveform",
     "effect_of",
@@ -45,5 +47,6 @@ __all__ = [
     "simulate_session",
     "simulate_study",
     "simulate_truth",
+    "true_breaths",
     "truth_path_for",
 ]

@@ -52,6 +52,7 @@ class Heart:
     hr_level: FloatArray
     sbp_level: FloatArray
     dbp_level: FloatArray
+    breath_rr_s: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ class _Waves:
     base_rr: FloatArray
     gain: FloatArray
     unit: FloatArray
+    breath: FloatArray
     vlf: FloatArray
     own_rr: FloatArray
     sbp_level: FloatArray
@@ -114,12 +116,14 @@ def simulate_heart(
     onsets = np.array([stretch.onset for stretch in stretches])
     amplitude = np.minimum(target / gains, _LARGEST_WAVE_MMHG)
     for _ in range(_CALIBRATIONS):
-        wave = waves.unit * stepped(waves.times, stretches, amplitude.tolist(), 4.0) + waves.vlf
+        size = stepped(waves.times, stretches, amplitude.tolist(), 4.0)
+        wave = waves.unit * size + waves.vlf
         beats, rr = _recurse(waves, wave, duration)
         found = _rmssd_by_phase(beats, rr, onsets)
         ratio = np.where(found > 0, target / np.maximum(found, 1e-9), 1.0)
         amplitude = np.clip(amplitude * np.clip(ratio, 0.5, 2.0), 0.02, _LARGEST_WAVE_MMHG)
-    return _pressures(waves, wave, beats, rr, person, grid_s)
+    by_breath = np.interp(beats, waves.times, waves.gain * waves.breath * size)
+    return replace(_pressures(waves, wave, beats, rr, person, grid_s), breath_rr_s=by_breath)
 
 
 def _draw_waves(
@@ -157,6 +161,7 @@ def _draw_waves(
         base_rr=base_rr,
         gain=stepped(times, stretches, gains.tolist(), 4.0) / 1000.0,
         unit=breath + mayer,
+        breath=breath,
         vlf=_VLF_MMHG * band_noise(rng, n, WAVE_SFREQ, 0.004, 0.04, exponent=1.0),
         own_rr=rmssd_course * (_VLF_RR_PER_RMSSD * slow_rr + scatter),
         sbp_level=levels["sbp"],
@@ -242,6 +247,7 @@ def _pressures(
         hr_level=np.interp(grid_s, waves.times, waves.hr_level),
         sbp_level=np.interp(grid_s, waves.times, waves.sbp_level),
         dbp_level=np.interp(grid_s, waves.times, waves.dbp_level),
+        breath_rr_s=np.zeros_like(sbp),
     )
     return replace(heart, map=pressure_means(foot, heart.systole_s, sbp, dbp))
 

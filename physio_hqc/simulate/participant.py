@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from physio_hqc.errors import SignalError
 from physio_hqc.protocol import Protocol, load_protocol
 from physio_hqc.simulate._courses import FloatArray, Stretch
 from physio_hqc.simulate._heart import Heart, beats_per_phase, breath_cycles, simulate_heart
 from physio_hqc.simulate._skin import Skin, simulate_skin
+from physio_hqc.simulate.breathing import breath_table
 from physio_hqc.simulate.effects import ConditionEffect, effect_of
 from physio_hqc.simulate.person import Person, draw_person
 from physio_hqc.simulate.truth import PhaseTruth, SimulatedTruth
@@ -177,6 +179,7 @@ def _phase_truths(
     )
     scl = _mean_between(grid, skin.tonic_us, onsets, offsets)
     breaths = np.diff(np.interp(np.append(onsets, offsets[-1]), grid, cycles))
+    swings = breath_table(grid, cycles, beats, heart.breath_rr_s)
     counts = np.diff(np.searchsorted(skin.scr_onset_s, np.append(onsets, offsets[-1])))
     return tuple(
         PhaseTruth(
@@ -194,9 +197,16 @@ def _phase_truths(
             scl=float(scl[i]),
             scr_n=int(counts[i]),
             breathing_hz=float(breaths[i] / stretch.duration),
+            rsa=_mean_swing(swings, stretch),
         )
         for i, stretch in enumerate(stretches)
     )
+
+
+def _mean_swing(breaths: pd.DataFrame, stretch: Stretch) -> float:
+    """Return the mean swing in ms of the breaths wholly inside a phase; NaN without one."""
+    inside = (breaths["inhale_s"] >= stretch.onset) & (breaths["end_s"] <= stretch.offset)
+    return float(breaths.loc[inside, "swing_ms"].mean())
 
 
 def _interval_summary(beats: FloatArray) -> dict[str, float]:

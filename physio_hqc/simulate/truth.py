@@ -50,6 +50,9 @@ class PhaseTruth:
         Responses whose onset lies in the phase.
     breathing_hz : float
         Breaths per second.
+    rsa : float
+        Mean over the breaths of the phase of how far breathing swings the intervals, from the
+        shortest to the longest, ms; NaN in truths saved before it was kept.
     """
 
     name: str
@@ -68,6 +71,7 @@ class PhaseTruth:
     scl: float
     scr_n: int
     breathing_hz: float
+    rsa: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,9 @@ class SimulatedTruth:
         Pressure at ``systole_s``, at ``foot_s``, and averaged from foot to next foot, mmHg.
     brs_gain : ndarray, shape (k,)
         Baroreflex gain at each beat, ms/mmHg: it acts on the interval that begins there.
+    breath_rr_s : ndarray, shape (k,)
+        How much breathing alone lengthens the interval that begins at each beat, s; NaN in
+        truths saved before it was kept.
     scr_onset_s, scr_peak_s, scr_amplitude : ndarray, shape (s,)
         Skin conductance responses: s, s, µS.
     grid_s : ndarray, shape (g,)
@@ -129,6 +136,7 @@ class SimulatedTruth:
     dbp: FloatArray
     map: FloatArray
     brs_gain: FloatArray
+    breath_rr_s: FloatArray
     scr_onset_s: FloatArray
     scr_peak_s: FloatArray
     scr_amplitude: FloatArray
@@ -169,6 +177,8 @@ class SimulatedTruth:
 
 _HEAD = ("participant_id", "condition", "seed", "person", "effect", "duration_s", "phases")
 _ARRAYS = tuple(field.name for field in fields(SimulatedTruth) if field.name not in _HEAD)
+# Arrays, one value a beat, that truths saved by the first versions do not hold.
+_LATER = ("breath_rr_s",)
 
 
 def truth_path_for(session_path: str | os.PathLike[str]) -> Path:
@@ -266,7 +276,10 @@ def load_truth(path: str | os.PathLike[str]) -> SimulatedTruth:
     try:
         with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             head = json.loads(str(stored["head"]))
-            arrays = {name: stored[name] for name in _ARRAYS}
+            arrays = {name: stored[name] for name in _ARRAYS if name not in _LATER}
+            for name in _LATER:
+                absent = np.full_like(arrays["beat_times_s"], np.nan)
+                arrays[name] = stored.get(name, absent)
     except FileNotFoundError as error:
         raise SessionFileError(
             f"{source}: no truth lies here; is the session simulated?"

@@ -48,6 +48,16 @@ def test_worked_example_effectiveness():
     assert table["BRS_Sequence"].tolist() == pytest.approx([(6.5514 + 6.5130) / 2], abs=5e-5)
 
 
+def test_what_was_asked_of_a_sequence_is_in_the_table():
+    times, pressure = series(SBP, RR)
+    table = baroreflex(times, pressure, lag=1, sequences_min=1)
+    assert table["BRS_N_Up"].tolist() == [1]
+    assert table["BRS_N_Down"].tolist() == [1]
+    assert table["BRS_R"].tolist() == pytest.approx([(0.998 + 0.999) / 2], abs=1e-3)
+    asked = table[["BRS_Lag", "BRS_SBP_Step_Min", "BRS_RR_Step_Min", "BRS_Beats_Min", "BRS_R_Min"]]
+    assert asked.values.tolist() == [[1, 1, 4, 3, 0.85]]
+
+
 def slow_sequences(sbp, rr, lag, n_min, r_min):
     """Find sequences step by step."""
     found = []

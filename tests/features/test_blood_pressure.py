@@ -7,6 +7,7 @@ import pytest
 from physio_hqc.errors import SignalError
 from physio_hqc.features import blood_pressure, cuff_pressure
 from physio_hqc.features._catalog_pressure_eda import CATALOG
+from physio_hqc.signals.beats import correct_beats
 
 
 def beats_table(n=300, seed=0):
@@ -65,6 +66,75 @@ def test_rate_pressure_product_needs_a_heart_rate():
         blood_pressure(beats_table(), [[0, 60]], heart_rate=[70, 71])
 
 
+def hearts(n=200, seed=0):
+    """Return R peaks, pressure beats that follow them by known times, and those times in ms."""
+    rng = np.random.default_rng(seed)
+    peaks = 2 + np.cumsum(0.8 + 0.06 * rng.standard_normal(n))
+    arrival = 210 + 12 * rng.standard_normal(n)
+    beats = beats_table(n, seed).assign(foot_s=peaks + arrival / 1000, valid=True)
+    return peaks, beats.assign(systole_s=beats["foot_s"] + 0.13, SBP=120 + peaks % 7), arrival
+
+
+def test_pulse_arrival_time_is_that_of_each_beat():
+    peaks, beats, arrival = hearts()
+    beats.loc[[20, 60, 61], "valid"] = False
+    windows = np.array([[0.0, 50.0], [50.0, 120.0], [0.0, 1000.0]])
+    table = blood_pressure(beats, windows, beats=peaks)
+    for row, (onset, offset) in enumerate(windows):
+        use = beats["valid"] & (beats["systole_s"] >= onset) & (beats["systole_s"] < offset)
+        assert table["BP_PAT_Mean"][row] == pytest.approx(arrival[use].mean())
+        assert table["BP_PAT_SD"][row] == pytest.approx(arrival[use].std(ddof=1))
+        assert table["BP_PAT_N"][row] == use.sum()
+
+
+def test_pulse_arrival_of_a_missed_peak_or_pulse_is_nobodys():
+    peaks, beats, arrival = hearts()
+    without_peak = blood_pressure(beats, beats=np.delete(peaks, [50, 51, 120]))
+    assert without_peak["BP_PAT_N"].iloc[0] == 197
+    assert without_peak["BP_PAT_Mean"].iloc[0] == pytest.approx(
+        np.delete(arrival, [50, 51, 120]).mean()
+    )
+    without_pulse = blood_pressure(beats.drop(index=[30, 70]), beats=peaks)
+    assert without_pulse["BP_PAT_N"].iloc[0] == 198
+    extra = pd.concat([beats, beats.iloc[[40]].assign(foot_s=lambda t: t["foot_s"] + 0.3)])
+    extra["systole_s"] = extra["foot_s"] + 0.13
+    assert blood_pressure(extra, beats=peaks)["BP_PAT_N"].iloc[0] == 200
+
+
+def test_corrected_beats_have_no_arrival_time():
+    peaks, beats, _ = hearts()
+    corrected = correct_beats(np.delete(peaks, 100))
+    moved = int((corrected.kind != "normal").sum())
+    assert moved >= 1
+    table = blood_pressure(beats, beats=corrected)
+    assert table["BP_PAT_N"].iloc[0] <= 200 - moved
+
+
+def test_rate_pressure_product_beat_by_beat():
+    peaks, beats, _ = hearts()
+    table = blood_pressure(beats, [[0, 1000], [20, 80]], beats=peaks, heart_rate=[1.0, 1.0])
+    product = beats["SBP"].to_numpy()[:-1] * 60 / np.diff(peaks)
+    assert table["BP_RPP_Mean"][0] == pytest.approx(product.mean())
+    inside = (peaks[:-1] >= 20) & (peaks[:-1] < 80)
+    assert table["BP_RPP_Mean"][1] == pytest.approx(product[inside].mean())
+
+
+def test_arrival_time_says_what_it_lacks():
+    peaks, beats, _ = hearts()
+    table = blood_pressure(beats, [[0, 60]])
+    assert table.attrs["reasons"]["BP_PAT_Mean"] == ["no R peaks of an ECG"]
+    assert table["BP_PAT_N"].tolist() == [0]
+    late = beats.assign(foot_s=beats["foot_s"] - 0.2, systole_s=beats["systole_s"] - 0.2)
+    table = blood_pressure(late, [[0, 1000]], beats=peaks)
+    assert "valid pulses with an R peak 50-600 ms before" in table.attrs["reasons"]["BP_PAT_SD"][0]
+    for none in ([], [1.0]):
+        assert np.isnan(blood_pressure(beats, [[0, 60]], beats=none)["BP_PAT_Mean"][0])
+    with pytest.raises(SignalError, match="arrival_limits_ms"):
+        blood_pressure(beats, beats=peaks, arrival_limits_ms=(600, 50))
+    with pytest.raises(SignalError, match="ascending"):
+        blood_pressure(beats, beats=[3.0, 2.0])
+
+
 def test_cuff_rules():
     readings = pd.DataFrame(
         {
@@ -121,7 +191,10 @@ def test_every_nan_has_a_reason():
 def test_every_column_is_in_the_catalog():
     known = {info.name for info in CATALOG}
     readings = pd.DataFrame({"time_s": [5], "SBP": [120], "DBP": [80]})
-    assert set(blood_pressure(beats_table(), [[0, 60]], heart_rate=[70]).columns) <= known
+    with_rate = blood_pressure(beats_table(), [[0, 60]], heart_rate=[70])
+    with_peaks = blood_pressure(beats_table(), [[0, 60]], beats=np.arange(60.0))
+    assert set(with_rate.columns) == set(with_peaks.columns)
+    assert set(with_rate.columns) == {name for name in known if name.startswith("BP_")}
     assert set(cuff_pressure(readings).columns) <= known
 
 

@@ -7,6 +7,7 @@ import pytest
 from physio_hqc.errors import SignalError
 from physio_hqc.features import eda
 from physio_hqc.features._catalog_pressure_eda import CATALOG
+from physio_hqc.signals import decompose_eda, eda_artifacts
 
 RATE = 8.0
 
@@ -93,6 +94,51 @@ def test_finds_responses_itself():
     assert table["SCR_Peaks_Amplitude_Mean"].iloc[0] == pytest.approx(0.4, rel=0.03)
 
 
+def test_artifacts_are_left_out_and_said(parts, scrs):
+    tonic, phasic = parts
+    time = np.arange(tonic.size) / RATE
+    windows = [[0, 60], [100, 220], [300, 330], [400, 440]]
+    lost = [(20, 35), (30, 45), (195, 205), (300, 328)]
+    for artifacts in (lost, pd.DataFrame(lost, columns=["onset_s", "offset_s"])):
+        table = eda(tonic, phasic, RATE, windows, scrs=scrs, artifacts=artifacts)
+        use = (time < 20) | ((time >= 45) & (time < 60))
+        assert table["EDA_Tonic_Mean"][0] == pytest.approx(tonic[use].mean())
+        assert table["EDA_Tonic_SD"][0] == pytest.approx(tonic[use].std(ddof=1))
+        assert table["EDA_Phasic_SD"][0] == pytest.approx(phasic[use].std(ddof=1))
+        # The responses at 30 and 201.5 s peak in what is left out.
+        assert table["SCR_Peaks_N"].iloc[:2].tolist() == [1, 0]
+        assert table["SCR_Rate"][1] == 0
+        reasons = table.attrs["reasons"]
+        assert reasons["EDA_Tonic_Mean"][:2] == [
+            "flag: 42 % left out as artifact",
+            "flag: 8 % left out as artifact",
+        ]
+        assert reasons["SCR_Peaks_N"][2] == "2.0 s of signal, needs 5 (93 % left out as artifact)"
+        assert reasons["EDA_Tonic_Mean"][3] == ""
+    # The rate is over what is left: 1 response in 35 s.
+    assert eda(tonic, phasic, RATE, [[0, 60]], scrs=scrs, artifacts=lost)["SCR_Rate"][
+        0
+    ] == pytest.approx(60 / 35)
+
+
+def test_artifacts_found_by_itself():
+    rng = np.random.default_rng(1)
+    time = np.arange(0, 300, 1 / RATE)
+    signal = 5 + 0.002 * rng.standard_normal(time.size)
+    for begin in (30, 100, 170, 240):
+        part = (time >= begin) & (time < begin + 6)
+        signal[part] += 0.5 * np.sin(2 * np.pi * 0.8 * (time[part] - begin))
+    tonic, phasic = decompose_eda(signal, RATE)
+    own = eda(tonic, phasic, RATE)
+    given = eda(tonic, phasic, RATE, artifacts=eda_artifacts(signal, RATE))
+    assert own["SCR_Peaks_N"][0] == given["SCR_Peaks_N"][0] == 0
+    assert own["EDA_Tonic_Mean"][0] == pytest.approx(5, abs=0.01)
+    assert (
+        own["EDA_Phasic_SD"][0] < 0.02 < eda(tonic, phasic, RATE, artifacts=[])["EDA_Phasic_SD"][0]
+    )
+    assert "left out as artifact" in own.attrs["reasons"]["SCR_Rate"][0]
+
+
 def test_every_column_is_in_the_catalog(parts):
     table = eda(*parts, RATE)
     assert set(table.columns) <= {info.name for info in CATALOG}
@@ -110,5 +156,7 @@ def test_bad_arguments(parts):
         eda([1, 2], [1], 4)
     with pytest.raises(SignalError):
         eda(*parts, 0)
+    with pytest.raises(SignalError, match="artifacts"):
+        eda(*parts, RATE, artifacts=[1, 2, 3])
     with pytest.raises(SignalError, match="lacks"):
         eda(*parts, RATE, scrs=pd.DataFrame({"peak_s": [1]}))

@@ -61,10 +61,13 @@ def test_a_file_names_only_what_it_changes(tmp_path):
     ("text", "said"),
     [
         (
-            "ecg: {detektor: sleepecg}",
-            "line 1: ecg: unknown key 'detektor', did you mean 'detector'",
+            "eda: {metod: highpass}",
+            "line 1: eda: unknown key 'metod', did you mean 'method'",
         ),
-        ("ecg: {detector: sleepekg}", "line 1: ecg.detector: should be .*did you mean 'sleepecg'"),
+        ("eda: {method: highpas}", "line 1: eda.method: should be .*did you mean 'highpass'"),
+        ("ecg: {leave_out_artifacts: most}", "line 1: ecg.leave_out_artifacts: should be"),
+        ("eda: {scr_latency_s: [4, 1]}", "eda.scr_latency_s: should go from low to high"),
+        ("eda: {latency_of: [markers]}", r"eda.latency_of\[0\]: .*did you mean 'marker'"),
         ("hvr: {}", "unknown key 'hvr', did you mean 'hrv'"),
         ("hrv:\n  lf_hz: [0.15, 0.04]", "line 2: hrv.lf_hz: should go from low to high"),
         ("hrv:\n  lf_hz: [0.04]", "line 2: hrv.lf_hz"),

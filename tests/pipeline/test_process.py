@@ -15,6 +15,7 @@ from physio_hqc.pipeline import (
     load_result,
     process_session,
 )
+from physio_hqc.pipeline.parts import QUALITY_PARTS
 from physio_hqc.pipeline.schema import COLUMNS
 from physio_hqc.session import SessionWriter
 from physio_hqc.simulate import Noise, simulate_session
@@ -82,6 +83,19 @@ def test_features_agree_with_the_truth_of_every_phase(clean):
     assert found == pytest.approx(len(session.truth.scr_onset_s), rel=0.1)
 
 
+def test_the_transfer_function_counts_what_is_coherent(clean):
+    session, result = clean
+    config = PipelineConfig.model_validate(
+        {"pressure": {"brs_min_coherence": 0.999}, "windows": {"phase_last": []}}
+    )
+    strict = process_session(session.path, config)
+    phases = [phase.name for phase in session.truth.phases if phase.offset - phase.onset > 300]
+    usual = np.array([value_of(result, name, "BRS_TF_LF_Share") for name in phases])
+    least = np.array([value_of(strict, name, "BRS_TF_LF_Share") for name in phases])
+    assert (usual > 0).all()
+    assert (least < usual).all()
+
+
 def test_cuff_means_are_the_means_of_the_readings(clean):
     session, result = clean
     truth = session.truth
@@ -147,6 +161,16 @@ def test_quality_of_every_stream_in_every_window(clean):
     table = result.tables["quality"]
     assert set(table["stream"]) == {"ecg", "bp", "cuff", "eda"}
     assert len(table) == 4 * len(result.windows)
+    parts = {
+        "ecg": {"missing_share", "flat_share", "movement_share", "corrected_share"},
+        "bp": {"valid_share"},
+        "eda": {"missing_share", "range_share", "clipped_share", "flat_share", "slope_share"},
+    }
+    for stream, names in parts.items():
+        rows = table[table["stream"] == stream]
+        known = {name for name in QUALITY_PARTS if rows[name].notna().all()}
+        assert names <= known
+        assert all(rows[name].between(0, 1).all() for name in known)
     of_phases = table[(table["kind"] == "phase") & (table["stream"] != "cuff")]
     assert (of_phases["quality"] > 0.9).all()
 
@@ -177,12 +201,12 @@ def test_provenance_says_what_the_numbers_came_from(clean):
     assert len(said["input"]["sha256"]) == 64
     assert str(session.path.parent) not in text
     assert said["config"] == PipelineConfig().model_dump(mode="json")
-    assert {"numpy", "scipy", "pandas", "sleepecg"} <= set(said["libraries"])
+    assert {"numpy", "scipy", "pandas", "h5py"} <= set(said["libraries"])
     ecg = said["streams"]["ecg"]
     assert ecg["nominal_sfreq_hz"] == 250
     assert ecg["estimated_sfreq_hz"] == pytest.approx(250, rel=1e-4)
     assert ecg["n_gaps"] == 0
-    assert said["stages"]["heart"]["detector"] == "sleepecg"
+    assert said["stages"]["heart"]["detector"] == "slope energy"
     assert said["stages"]["heart"]["n_beats"] == len(result.tables["beats"])
     assert said["windows"]["by_kind"]["phase"] == 4
 

@@ -12,7 +12,7 @@ from physio_hqc.simulate import simulate_session
 
 FREQUENCY = "HRV_(VLF|LF|HF|TP|LFHF|LFn|HFn|LFnu|HFnu|LnHF)"
 NONLINEAR = "HRV_(SD1|SD2|SD1SD2|S|SampEn|ApEn|DFA_alpha1|DFA_alpha2)"
-HEART = "ECG_Rate_Mean|HRV_\\w+"
+HEART = "ECG_Rate_Mean|HRV_\\w+|RSA_PorgesBohrer"
 # Setting, another value, features of which a value changes, features of which only the reason does.
 OF_INTERVALS = [
     ("hrv.domains", ["time"], f"{FREQUENCY}|{NONLINEAR}", ""),
@@ -25,8 +25,10 @@ OF_INTERVALS = [
     ("correction.withhold_above", 0.06, HEART, ""),
 ]
 OF_SIGNALS = [
-    ("pressure.sbp_mmhg", [60, 118], "(BP|CUFF|BRS)_\\w+", None),
-    ("pressure.dbp_mmhg", [30, 72], "(BP|CUFF|BRS)_\\w+", None),
+    ("pressure.sbp_mmhg", [60, 118], "CUFF_\\w+", None),
+    ("pressure.dbp_mmhg", [30, 72], "CUFF_\\w+", None),
+    ("pressure.waveform_sbp_mmhg", [60, 105], "(BP|BRS)_\\w+", None),
+    ("pressure.waveform_dbp_mmhg", [30, 72], "(BP|BRS)_\\w+", None),
     ("pressure.pulse_pressure_min_mmhg", 45, "(BP|CUFF|BRS)_\\w+", None),
     ("pressure.cuff_min_readings", 9, "", "CUFF_\\w+_Mean"),
     ("pressure.baroreflex", False, "BRS_\\w+", ""),
@@ -35,11 +37,11 @@ OF_SIGNALS = [
     ("pressure.brs_min_beats", 4, "BRS_\\w+", None),
     ("pressure.brs_min_r", 0.99, "BRS_\\w+", None),
     ("pressure.brs_lag_beats", 1, "BRS_\\w+", None),
+    ("pressure.xbrs_min", 500, "BRS_xBRS\\w*", None),
     ("eda.method", "highpass", "(EDA|SCR)_\\w+", None),
     ("eda.scr_amplitude_min_us", 0.2, "SCR_\\w+", None),
     ("quality.min_quality", 1, "", "\\w+"),
     ("quality.min_usable_share", 1, "\\w+", None),
-    ("ecg.detector", "neurokit", f"{HEART}|(BP|BRS)_\\w+", None),
 ]
 # In test_process.py, here below, and in the tests of the report.
 ELSEWHERE = {
@@ -47,6 +49,11 @@ ELSEWHERE = {
     "windows",
     "reactivity.baseline_window",
     "reactivity.kinds",
+    "ecg.leave_out_artifacts",
+    "hrv.min_breathing_in_hf",
+    "pressure.brs_min_coherence",
+    "eda.scr_latency_s",
+    "eda.latency_of",
     "report.ecg_strip_s",
     "report.ecg_strips",
     "report.max_points",

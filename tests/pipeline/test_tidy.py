@@ -9,6 +9,7 @@ from physio_hqc.pipeline.config import QualitySettings
 from physio_hqc.pipeline.tidy import (
     SPEECH_HF_CAUTION,
     SPEECH_LF_CAUTION,
+    Breathing,
     Wide,
     tidy_features,
 )
@@ -31,8 +32,8 @@ def wide(values, reasons=None, quality=1.0, usable=1.0):
     return Wide(table, np.broadcast_to(quality, 3), np.broadcast_to(usable, 3))
 
 
-def tidied(*wides):
-    table = tidy_features(wides, WINDOWS, QualitySettings(), WHO)
+def tidied(*wides, breathing=None):
+    table = tidy_features(wides, WINDOWS, QualitySettings(), WHO, breathing)
     return table.set_index(["window", "feature"])
 
 
@@ -88,15 +89,36 @@ def test_speech_cautions(feature, caution):
 def test_every_feature_that_rests_on_hf_carries_the_caution_in_speech():
     normalized = {"HRV_LFn", "HRV_LFnu", "HRV_HFn", "HRV_HFnu", "HRV_LFHF"}
     hf = normalized | {"HRV_HF", "HRV_LnHF"}
+    arrhythmia = {"RSA_PorgesBohrer", "RSA_P2T_Mean", "RSA_P2T_SD"}
     # The catalog says what is defined by HF or as a share of the total that holds it. The total
     # itself keeps what breathing moves within it.
     by_hf = re.compile("HRV_(HF|TP)")
     defined = {name for name, info in FEATURES.items() if by_hf.search(info.description)}
+    assert {name for name in FEATURES if re.search("^RSA_.*(?<!_N)(?<!NoRSA)$", name)} == arrhythmia
     assert hf == (defined | {"HRV_HF"}) - {"HRV_TP"}
     table = tidied(wide({name: [1, 2, 3] for name in FEATURES}))
     for name in FEATURES:
-        caution = SPEECH_HF_CAUTION if name in hf else ""
+        caution = SPEECH_HF_CAUTION if name in hf | arrhythmia else ""
         caution = SPEECH_LF_CAUTION if name == "HRV_LF" else caution
         expected = ["", f"flag: {caution}" if caution else "", ""]
         found = [table.loc[(window, name), "reason"] for window in WINDOWS["window"]]
         assert found == expected, name
+
+
+def test_breathing_inside_the_band_lifts_the_caution_and_outside_adds_one():
+    values = {"HRV_HF": [1, 2, 3], "HRV_LF": [1, 2, 3], "HRV_RMSSD": [1, 2, 3]}
+    known = Breathing(np.array([0.4, 0.9, np.nan]), recorded=True, least=0.8)
+    table = tidied(wide(values), breathing=known)["reason"].unstack("feature")
+    assert table.loc["baseline"].tolist() == ["flag: 40 % of breathing inside the HF band", "", ""]
+    assert (table.loc["speech"] == "").all()
+    assert (table.loc["recovery"] == "").all()
+    little = Breathing(np.array([0.4, 0.3, np.nan]), recorded=True, least=0.8)
+    hf = tidied(wide(values), breathing=little)["reason"].unstack("feature")["HRV_HF"]
+    both = f"flag: {SPEECH_HF_CAUTION}; 30 % of breathing inside the HF band"
+    assert hf["speech"] == both
+    # What the heart alone shows lifts the caution, but adds none.
+    estimated = Breathing(np.array([0.4, 0.9, 0.1]), recorded=False, least=0.8)
+    table = tidied(wide(values), breathing=estimated)
+    assert (table["reason"] == "").all()
+    unknown = Breathing(np.full(3, np.nan), recorded=True, least=0.8)
+    pd.testing.assert_frame_equal(tidied(wide(values), breathing=unknown), tidied(wide(values)))

@@ -271,7 +271,7 @@ def _scr() -> pd.DataFrame:
 def _provenance(streams: tuple[str, ...]) -> dict[str, Any]:
     stages: dict[str, Any] = {
         "ecg": {
-            "stream": "ecg", "detector": "sleepecg", "n_beats": 300, "n_corrected": 5,
+            "stream": "ecg", "detector": "slope energy", "n_beats": 300, "n_corrected": 5,
             "corrected_by_kind": {"ectopic": 1, "extra": 1, "long": 1, "missed": 1, "short": 1},
         },
         "bp": {"stream": "bp", "n_beats": 300, "n_valid": 299, "not_valid": {"flat": 1}},

@@ -11,6 +11,7 @@ from physio_hqc.report._features import (
     compared_windows,
     needs_speech_caution,
     present_headlines,
+    speech_matters,
 )
 from physio_hqc.report._format import signed
 from physio_hqc.report._style import GREY, INK, grid, role_color
@@ -43,7 +44,8 @@ def reactivity_figure(reactivity: pd.DataFrame, windows: pd.DataFrame) -> Figure
     named = present_headlines(rows, "delta")
     if not named:
         return None
-    facts = windows.drop_duplicates("window").set_index("window")
+    facts = windows.assign(speech=speech_matters(windows))
+    facts = facts.drop_duplicates("window").set_index("window")
     figure, axes = grid(len(named), columns=3, height_in=1.55)
     for axis, headline in zip(axes, named, strict=True):
         feature = headline.feature

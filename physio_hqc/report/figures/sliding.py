@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from physio_hqc.report._features import needs_speech_caution, present_headlines
+from physio_hqc.report._features import needs_speech_caution, present_headlines, speech_matters
 from physio_hqc.report._style import BLUE, INK, PURPLE, VERMILLION, panels, y_label
 from physio_hqc.report._traces import broken_at_pauses
 from physio_hqc.report.figures._shade import name_windows, shade, time_axis, whole
@@ -42,7 +42,7 @@ def sliding_figure(
     figure, axes = panels([0.95] * len(named), top=0.35)
     unit_s = whole(duration_s)
     name_windows(axes[0], windows, duration_s)
-    speech = dict(zip(windows["window"], windows["speech"], strict=True))
+    speech = dict(zip(windows["window"], speech_matters(windows), strict=True))
     for axis, headline in zip(axes, named, strict=True):
         feature = headline.feature
         shade(axis, windows, unit_s)
