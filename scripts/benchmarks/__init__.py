@@ -1,0 +1,1 @@
+"""The parts of the benchmark, one module each; `scripts/benchmark.py` runs them."""
