@@ -29,8 +29,9 @@ def process(
 ) -> None:
     """Turn session files into features per window, reactivity and a report.
 
-    Leaves DIR/<session>/ with features.csv, beats.csv, pressure_beats.csv, scr.csv, quality.csv,
-    reactivity.csv, a data dictionary (.json) beside each, provenance.json and report.html.
+    Leaves DIR/<session>/ with features.csv, reactivity.csv, quality.csv, windows.csv, beats.csv,
+    pressure_beats.csv, breaths.csv, scr.csv, scr_latency.csv, a data dictionary (.json) beside
+    each, provenance.json and report.html.
     A session whose input, settings and version have not changed is left as it is. One bad session
     does not stop the others; it is named at the end and the exit code is 2.
 

@@ -40,7 +40,10 @@ _OPTIONAL_NUMBER = ("onset", "duration", "quality")
 _CUFF = "CUFF_"
 _CUFF_COUNT = "CUFF_N"
 # These say on how much a feature rests; they are no physiology and have no reactivity.
-_BOOKKEEPING = ("CUFF_N", "CUFF_MAP_Computed_N", "BP_N", "BRS_N_Sequences")
+_BOOKKEEPING = re.compile(
+    r"^(CUFF|BP)_(\w+_)?N$|^BRS_(N_\w+|Lag|\w+_Min|R|xBRS_\w+|TF_\w+_(Coherence|Share|Segments))$"
+    r"|^RSA_\w+_(N|NoRSA)$|^RSP_(N_Breaths|HF_Share)$"
+)
 
 # What is smaller is 0 in every unit in use, and a percentage of it overflows.
 _ZERO = 1e-12
@@ -128,7 +131,7 @@ def reactivity_scores(
         raise SignalError(f"min_readings is {min_readings}: pass 1 or more")
     table = _checked(features, names)
     table["readings"] = _readings(table)
-    table = table[~table["feature"].isin(_BOOKKEEPING)]
+    table = table[~_matches(table["feature"], _BOOKKEEPING)]
     at_rest = table["window"].isin(names)
     rest = _baselines(table[at_rest], quality_min, min_readings)
     scores = table[~at_rest].merge(

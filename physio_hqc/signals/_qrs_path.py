@@ -20,13 +20,13 @@ _NONE = -1
 _PIECE_S, _MARGIN_S = 15.0, 6.0
 
 _SHORTEST_S = 0.2
-# Intervals relative to the usual one. Early beats and pauses of up to 1.3 intervals cost nothing;
-# an interval of two costs about as much as a weak beat in its middle is worth.
-_EARLY, _EARLY_COST = 0.75, 4.8
-_LATE, _LATE_COST = 1.3, 1.1
-_MISSED, _MISSED_COST = 1.8, 0.65
+# Intervals relative to the usual one. From 0.75 to 1.09 of it they cost nothing; one of two costs
+# about as much as a weak beat in its middle is worth.
+_EARLY, _EARLY_COST = 0.75, 4.4
+_LATE, _LATE_COST = 1.09, 1.07
+_MISSED, _MISSED_COST = 1.8, 0.55
 # The lower of two candidates this close is a T wave or a P wave, not a beat.
-_T_WAVE_S, _T_WAVE_RAMP_S, _T_WAVE_COST = 0.32, 0.15, 1.6
+_T_WAVE_S, _T_WAVE_RAMP_S, _T_WAVE_COST = 0.33, 0.15, 1.9
 _T_WAVE_RATIO, _T_WAVE_RATIO_RAMP = 1.4, 0.4
 
 

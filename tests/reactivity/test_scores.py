@@ -248,3 +248,10 @@ def test_scores_agree_with_a_plain_loop(rows):
             assert found.reason
         assert not np.isinf(found.percent)
         assert np.isfinite(found.percent) or found.reason
+
+
+def test_counts_and_settings_have_no_reactivity():
+    names = ["BRS_xBRS", "BRS_xBRS_N", "BRS_Lag", "BRS_R", "BP_PAT_N", "RSA_P2T_N", "SCR_Peaks_N"]
+    rows = [("baseline", name, 2.0) for name in names] + [("speech", name, 3.0) for name in names]
+    table = pd.DataFrame(rows, columns=["window", "feature", "value"]).assign(session="p1")
+    assert set(reactivity_scores(table)["feature"]) == {"BRS_xBRS", "SCR_Peaks_N"}

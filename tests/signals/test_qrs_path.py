@@ -16,11 +16,11 @@ def cost_between(times, height, usual_rr, stretch, a, b):
     if stretch[a] != stretch[b]:
         return 0.0
     relative = apart / ((usual_rr[a] + usual_rr[b]) / 2)
-    cost = 4.8 * max(0.75 - relative, 0)
-    cost += 1.1 * min(max(relative - 1.3, 0), 0.5) + 0.65 * max(relative - 1.8, 0)
+    cost = 4.4 * max(0.75 - relative, 0)
+    cost += 1.07 * min(max(relative - 1.09, 0), 0.71) + 0.55 * max(relative - 1.8, 0)
     ratio = min(height[a], height[b]) / max(height[a], height[b])
-    near = min(max((0.32 - apart) / 0.15, 0), 1)
-    return cost + 1.6 * near * min(max((1.4 - ratio) / 0.4, 0), 1)
+    near = min(max((0.33 - apart) / 0.15, 0), 1)
+    return cost + 1.9 * near * min(max((1.4 - ratio) / 0.4, 0), 1)
 
 
 def worth(path, evidence, *costs):
