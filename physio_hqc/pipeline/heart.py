@@ -22,7 +22,7 @@ from physio_hqc.pipeline.parts import (
 from physio_hqc.pipeline.streams import open_signal, read_intervals
 from physio_hqc.session import Stream
 from physio_hqc.signals import Beats
-from physio_hqc.signals._ecg_quality import judge_beats, quality_table
+from physio_hqc.signals._ecg_quality import corrected_kinds, judge_beats, quality_table
 from physio_hqc.signals._ecg_scan import EcgScan
 from physio_hqc.signals.quality import corrected_beats
 
@@ -140,6 +140,7 @@ def _interval_quality(beats: Beats, windows: FloatArray) -> pd.DataFrame:
             "quality": usable * (1 - corrected),
             "usable_share": usable,
             "corrected_share": corrected,
+            "corrected_kinds": corrected_kinds(beats, np.searchsorted(ends, windows)),
             "n_beats": n_beats,
             "reason": np.where(usable < 0.95, missing, ""),
         }

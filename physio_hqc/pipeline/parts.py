@@ -30,7 +30,8 @@ class Part:
     stream : str
         Its name.
     quality : DataFrame
-        One row per window: quality, usable_share, `QUALITY_PARTS`, n_beats, reason.
+        One row per window: quality, usable_share, `QUALITY_PARTS`, corrected_kinds, n_beats,
+        reason.
     features : DataFrame
         One row per window, one column per feature; ``attrs["reasons"]``.
     table : DataFrame
@@ -77,7 +78,8 @@ class Part:
 
 def with_all_parts(quality: pd.DataFrame) -> pd.DataFrame:
     """Quality table with all columns; NaN for what a stream has not."""
-    columns = ["quality", "usable_share", *QUALITY_PARTS, "n_beats", "reason"]
+    columns = ["quality", "usable_share", *QUALITY_PARTS, "corrected_kinds", "n_beats", "reason"]
+    quality = quality.assign(corrected_kinds=quality.get("corrected_kinds", ""))
     missing = [column for column in columns if column not in quality.columns]
     return quality.assign(**dict.fromkeys(missing, np.nan))[columns]
 

@@ -172,6 +172,7 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
             _SHAPE,
         ),
         _number("valid_share", "1", "Share of pressure pulses or breaths that are valid."),
+        _text("corrected_kinds", "How many beats were corrected, by kind."),
         _number(
             "n_beats", "1", "Beats, valid pressure pulses, cuff readings or breaths in the window."
         ),

@@ -7,9 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
 
+# Beyond it the sum of two samples may overflow; nothing that was measured comes near.
+_LARGEST = 1e300
+
 
 def as_signal(x: ArrayLike, name: str = "signal") -> NDArray[np.float64]:
-    """Return a 1-D float64 copy of ``x``; infinite samples count as missing and become NaN.
+    """Return a 1-D float64 copy of ``x``; samples that are infinite or all but count as missing.
 
     Lists, Series, integer, masked and read-only arrays are accepted. An empty input gives an
     empty array. Anything that is not a single row of numbers raises `SignalError`.
@@ -19,7 +22,7 @@ def as_signal(x: ArrayLike, name: str = "signal") -> NDArray[np.float64]:
         raise SignalError(
             f"{name} has {values.ndim} dimensions {values.shape}: pass one channel as a 1-D array"
         )
-    values[np.isinf(values)] = np.nan
+    values[np.abs(values) > _LARGEST] = np.nan
     return values
 
 

@@ -63,7 +63,8 @@ def clean_butterworth(x: NDArray[np.float64], sfreq: float) -> NDArray[np.float6
 @lru_cache(maxsize=32)
 def _sections(sfreq: float) -> NDArray[np.float64]:
     """Second-order sections of the band-pass and the notches."""
-    sections = [signal.butter(2, _BAND_HZ, "bandpass", fs=sfreq, output="sos")]
+    band = (_BAND_HZ[0], min(_BAND_HZ[1], 0.45 * sfreq))
+    sections = [signal.butter(2, band, "bandpass", fs=sfreq, output="sos")]
     sections += [
         signal.tf2sos(*signal.iirnotch(mains, 30, fs=sfreq))
         for mains in _MAINS_HZ

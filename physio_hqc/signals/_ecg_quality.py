@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from physio_hqc.signals._clock import Clock
 from physio_hqc.signals._ecg_scan import SNIPPET_S, EcgFacts
 from physio_hqc.signals._spans import held_in, outside, union
-from physio_hqc.signals.beats import Beats
+from physio_hqc.signals.beats import KINDS, Beats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -106,12 +106,24 @@ def quality_table(
             "flat_share": stuck,
             "movement_share": artifact,
             "corrected_share": corrected,
+            "corrected_kinds": np.array(corrected_kinds(beats, edges), dtype=object),
             "unlike_share": odd,
             "template_r": agreement,
             "n_beats": (edges[:, 1] - edges[:, 0]).astype(np.int64),
             "reason": np.array([_reason(*row) for row in parts.tolist()], dtype=object),
         }
     )
+
+
+def corrected_kinds(beats: Beats, edges: IntArray) -> list[str]:
+    """Say how many beats of each window were corrected, by kind: "2 ectopic, 1 missed"."""
+    kinds = [kind for kind in KINDS if kind != "normal" and (beats.kind == kind).any()]
+    so_far = [np.concatenate([[0], np.cumsum(beats.kind == kind)])[edges] for kind in kinds]
+    numbers = [np.diff(counts, axis=1)[:, 0].tolist() for counts in so_far]
+    return [
+        ", ".join(f"{n} {kind}" for n, kind in zip(row, kinds, strict=True) if n)
+        for row in (zip(*numbers, strict=True) if kinds else [()] * len(edges))
+    ]
 
 
 def _near_beats(beats: Beats, clock: Clock) -> IntArray:

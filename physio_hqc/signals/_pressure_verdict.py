@@ -117,7 +117,8 @@ def _single_faults(
 
 def _irregularity(interval: FloatArray) -> FloatArray:
     """Return the usual relative change from one interval to the next around each beat."""
-    change = np.abs(np.diff(interval, append=np.nan)) / interval
+    change = np.full(interval.size, np.nan)
+    np.divide(np.abs(np.diff(interval, append=np.nan)), interval, out=change, where=interval > 0)
     return _median_around(change, np.isfinite(change), 3 * _NEIGHBORS)
 
 

@@ -60,8 +60,9 @@ def ecg_quality(
     DataFrame, m rows
         quality and usable_share (0 to 1); the parts missing_share, flat_share (flat, or held at the
         limit of the converter), movement_share (artefact), corrected_share, unlike_share (0 to 1)
-        and template_r (correlation, NaN with fewer than two beats); n_beats, and reason: in words
-        what lowers the quality.
+        and template_r (correlation, NaN with fewer than two beats); corrected_kinds: how many
+        beats of which kind ("2 ectopic, 1 missed"); n_beats, and reason: in words what lowers the
+        quality.
 
     Raises
     ------

@@ -119,7 +119,7 @@ def test_real_recordings_are_told_apart(shared_data):
 
 @pytest.mark.parametrize("n", [0, 1, 2, 100])
 def test_quality_of_next_to_nothing(n):
-    assert ecg_quality(np.zeros(n), 250).shape == (1, 10)
+    assert ecg_quality(np.zeros(n), 250).shape == (1, 11)
     assert ecg_quality(np.full(n, np.nan), 250, np.empty((0, 2))).empty
 
 
@@ -299,3 +299,15 @@ def test_the_clock_goes_both_ways_and_on_beyond_its_knots():
     np.testing.assert_array_equal(
         clock.first_at_or_after(asked), np.searchsorted(times, asked - 1e-9)
     )
+
+
+def test_kinds_of_correction_are_told_for_each_window():
+    from physio_hqc.signals import Beats
+
+    times = np.arange(1.0, 61.0)
+    ecg = np.exp(-0.5 * ((np.arange(0, 62, 1 / 250)[:, None] - times) / 0.012) ** 2).sum(axis=1)
+    kind = np.full(times.size, "normal", dtype="<U7")
+    kind[[4, 9, 30]], kind[[11]] = "ectopic", "missed"
+    beats = Beats(times, np.diff(times, prepend=np.nan), kind, 4, times, np.arange(times.size))
+    table = ecg_quality(ecg, 250, [[0, 20], [20, 40], [40, 60]], beats=beats)
+    assert table["corrected_kinds"].tolist() == ["2 ectopic, 1 missed", "1 ectopic", ""]
