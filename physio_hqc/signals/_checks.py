@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
 
-# Beyond it the sum of two samples may overflow; nothing that was measured comes near.
+# Beyond it the difference of two numbers may overflow; nothing that was measured comes near.
 _LARGEST = 1e300
 
 

@@ -24,7 +24,7 @@ SERIES = {
     "constant": np.arange(500) * 0.75,
     "clock": 1.7e9 + LIFELIKE,
     "far": 1e15 + np.arange(400.0),
-    "as far as numbers go": [-1e308, 0.0, 1e308],
+    "as far as numbers go": [-1e300, 0.0, 1e300],
     "as near as numbers go": np.cumsum(np.full(300, 5e-324)),
     "microseconds apart": np.cumsum(RNG.uniform(1e-9, 1e-3, 500)),
     "all lengths": np.cumsum(RNG.choice([1e-6, 0.8, 2.9], 600)),

@@ -475,7 +475,7 @@ def test_a_day_of_beats_is_corrected_at_once(every):
         [0.0, 0.8, 1.6],
         pd.Series([0.0, 0.8, 1.6], index=[9, 7, 5]),
         np.float32([0, 0.8, 1.6]),
-        [-1e308, 0.0, 1e308],
+        [-1e300, 0.0, 1e300],
         [1e15, 1e15 + 1, 1e15 + 2],
     ],
 )
