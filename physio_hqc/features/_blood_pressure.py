@@ -10,6 +10,7 @@ from physio_hqc.errors import SignalError
 from physio_hqc.features._baroreflex import pair_pressure_with_intervals
 from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal
+from physio_hqc.signals._spans import count_in
 from physio_hqc.signals.beats import Beats
 
 FloatArray = NDArray[np.float64]
@@ -103,7 +104,7 @@ def blood_pressure(
     bounds = as_windows(windows, _span(table["foot_s"].to_numpy(dtype=np.float64), times))
     reasons = Reasons(len(bounds))
     columns: dict[str, FloatArray] = {}
-    counts, n_all = _counts(times[valid], bounds), _counts(times, bounds)
+    counts, n_all = count_in(times[valid], bounds), count_in(times, bounds)
     for name in ("SBP", "DBP", "MAP", "PP"):
         values = table[name].to_numpy(dtype=np.float64)
         use = valid & np.isfinite(values)
@@ -222,8 +223,8 @@ def cuff_pressure(
         reasons.flag(name, np.array([bool(text) for text in left_out], dtype=bool), left_out)
         few = [f"{k} reading, {readings_recommended} recommended" for k in n.tolist()]
         reasons.flag(name, n < readings_recommended, few)
-    columns["CUFF_N"] = _counts(times[valid], bounds).astype(np.float64)
-    columns["CUFF_MAP_Computed_N"] = _counts(times[valid & absent], bounds).astype(np.float64)
+    columns["CUFF_N"] = count_in(times[valid], bounds).astype(np.float64)
+    columns["CUFF_MAP_Computed_N"] = count_in(times[valid & absent], bounds).astype(np.float64)
     return reasons.frame(columns)
 
 
@@ -369,13 +370,6 @@ def _per_window(values: ArrayLike, bounds: FloatArray) -> FloatArray:
     return array
 
 
-def _counts(times: FloatArray, bounds: FloatArray) -> IntArray:
-    """Return how many of ascending ``times`` lie in each half-open window."""
-    edges = np.searchsorted(times, bounds, side="left")
-    counts: IntArray = (edges[:, 1] - edges[:, 0]).astype(np.int64)
-    return counts
-
-
 def _moments(
     times: FloatArray, values: FloatArray, bounds: FloatArray
 ) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -432,8 +426,8 @@ def _reading_faults(
 
 def _left_out(times: FloatArray, faults: dict[str, BoolArray], bounds: FloatArray) -> list[str]:
     """Return one text per window that names the readings left out; empty when none."""
-    n_all = _counts(times, bounds)
-    counts = {name: _counts(times[mask], bounds) for name, mask in faults.items()}
+    n_all = count_in(times, bounds)
+    counts = {name: count_in(times[mask], bounds) for name, mask in faults.items()}
     texts = []
     for row, total in enumerate(n_all.tolist()):
         found = {name: int(count[row]) for name, count in counts.items() if count[row]}

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
 from physio_hqc.features._artifacts import as_stretches, touches
+from physio_hqc.features._sums import divide, mean_sd, window_sums
 from physio_hqc.features._windows import Reasons, as_windows
 from physio_hqc.signals._checks import as_signal, as_times, check_sfreq, true_runs
 from physio_hqc.signals._eda_artifacts import movement
@@ -115,8 +116,8 @@ def eda(
     present = np.isfinite(level + fast)
     lost = _inside(stretches, times)
     usable = present & ~lost
-    usable_s = _window_sums(usable.astype(np.float64), edges) / rate
-    lost_s = _window_sums(present.astype(np.float64), edges) / rate - usable_s
+    usable_s = window_sums(usable.astype(np.float64), edges) / rate
+    lost_s = window_sums(present.astype(np.float64), edges) / rate - usable_s
     level[lost] = fast[lost] = np.nan
     columns = _level_columns(level, fast, times, edges)
     columns |= _response_columns(_undisturbed(found, stretches), bounds, usable_s)
@@ -159,49 +160,24 @@ def _check_scrs(scrs: pd.DataFrame) -> None:
         raise SignalError(f"scrs lacks the columns {missing}: pass what detect_scrs returns")
 
 
-def _window_sums(values: FloatArray, edges: IntArray) -> FloatArray:
-    """Return the sum of ``values`` between each pair of edges."""
-    # Each window is summed by itself: differences of one long running sum would lose digits.
-    padded = np.append(values, 0.0)
-    sums: FloatArray = np.add.reduceat(padded, edges.ravel())[::2] if edges.size else np.empty(0)
-    return np.where(edges[:, 1] > edges[:, 0], sums, 0.0)
-
-
-def _mean_sd(values: FloatArray, edges: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard deviation (n - 1) of the finite values in each window."""
-    finite = np.isfinite(values)
-    center = float(values[finite].mean()) if finite.any() else 0.0
-    away = np.where(finite, values - center, 0.0)
-    n = _window_sums(finite.astype(np.float64), edges)
-    mean = _divide(_window_sums(away, edges), n)
-    spread = _window_sums(away**2, edges) - n * np.nan_to_num(mean) ** 2
-    return mean + center, np.sqrt(_divide(np.maximum(spread, 0.0), n - 1))
-
-
-def _divide(top: FloatArray, bottom: FloatArray) -> FloatArray:
-    """Divide where the divisor is above 0; NaN elsewhere."""
-    out: FloatArray = np.divide(top, bottom, out=np.full(top.size, np.nan), where=bottom > 0)
-    return out
-
-
 def _level_columns(
     tonic: FloatArray, phasic: FloatArray, times: FloatArray, edges: IntArray
 ) -> dict[str, FloatArray]:
     """Return what describes the level: mean, SD, slope of tonic, and SD of phasic."""
-    mean, sd = _mean_sd(tonic, edges)
-    _, phasic_sd = _mean_sd(phasic, edges)
+    mean, sd = mean_sd(tonic, edges)
+    _, phasic_sd = mean_sd(phasic, edges)
     finite = np.isfinite(tonic)
     center = float(tonic[finite].mean()) if finite.any() else 0.0
     y = np.where(finite, tonic - center, 0.0)
     x = np.where(finite, times - (times.mean() if times.size else 0.0), 0.0)
-    n = _window_sums(finite.astype(np.float64), edges)
-    sx, sy = _window_sums(x, edges), _window_sums(y, edges)
-    sxx = _window_sums(x * x, edges) - sx * np.nan_to_num(_divide(sx, n))
-    sxy = _window_sums(x * y, edges) - sx * np.nan_to_num(_divide(sy, n))
+    n = window_sums(finite.astype(np.float64), edges)
+    sx, sy = window_sums(x, edges), window_sums(y, edges)
+    sxx = window_sums(x * x, edges) - sx * np.nan_to_num(divide(sx, n))
+    sxy = window_sums(x * y, edges) - sx * np.nan_to_num(divide(sy, n))
     return {
         "EDA_Tonic_Mean": mean,
         "EDA_Tonic_SD": sd,
-        "EDA_Tonic_Slope": 60 * _divide(sxy, np.where(n > 1, sxx, 0.0)),
+        "EDA_Tonic_Slope": 60 * divide(sxy, np.where(n > 1, sxx, 0.0)),
         "EDA_Phasic_SD": phasic_sd,
     }
 
@@ -215,14 +191,14 @@ def _response_columns(
     count = (edges[:, 1] - edges[:, 0]).astype(np.float64)
     amplitude = ordered["amplitude"].to_numpy(dtype=np.float64)
     rise, recovery = (
-        _mean_sd(ordered[name].to_numpy(dtype=np.float64), edges)[0]
+        mean_sd(ordered[name].to_numpy(dtype=np.float64), edges)[0]
         for name in ("rise_time_s", "half_recovery_s")
     )
     return {
         "SCR_Peaks_N": count,
-        "SCR_Rate": _divide(60 * count, usable_s),
-        "SCR_Peaks_Amplitude_Mean": _mean_sd(amplitude, edges)[0],
-        "SCR_Peaks_Amplitude_Sum": _window_sums(amplitude, edges),
+        "SCR_Rate": divide(60 * count, usable_s),
+        "SCR_Peaks_Amplitude_Mean": mean_sd(amplitude, edges)[0],
+        "SCR_Peaks_Amplitude_Sum": window_sums(amplitude, edges),
         "SCR_RiseTime_Mean": rise,
         "SCR_RecoveryTime_Mean": recovery,
     }

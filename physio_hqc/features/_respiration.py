@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.features._sums import divide, mean_sd, window_sums
 from physio_hqc.features._windows import Reasons, as_windows
 
 FloatArray = NDArray[np.float64]
@@ -99,12 +100,12 @@ def respiration(
     edges = np.searchsorted(inhale, bounds, side="left")
     length = end - inhale
     values = {
-        "RSP_Rate": 60 * _divide(breathed, covered),
-        "RSP_Rate_SD": _mean_sd(_divide(np.full(length.size, 60.0), length), edges)[1],
+        "RSP_Rate": 60 * divide(breathed, covered),
+        "RSP_Rate_SD": mean_sd(divide(np.full(length.size, 60.0), length), edges)[1],
         "RSP_N_Breaths": (edges[:, 1] - edges[:, 0]).astype(np.float64),
-        "RSP_Amplitude_Mean": _mean_sd(_valid(breaths)["amplitude"].to_numpy(float), edges)[0],
-        "RSP_Phase_Duration_Inspiration": _mean_sd(exhale - inhale, edges)[0],
-        "RSP_Phase_Duration_Expiration": _mean_sd(end - exhale, edges)[0],
+        "RSP_Amplitude_Mean": mean_sd(_valid(breaths)["amplitude"].to_numpy(float), edges)[0],
+        "RSP_Phase_Duration_Inspiration": mean_sd(exhale - inhale, edges)[0],
+        "RSP_Phase_Duration_Expiration": mean_sd(end - exhale, edges)[0],
         BAND_COLUMN: _in_band(inhale, end, bounds, hf, covered),
     }
     reasons = Reasons(len(bounds))
@@ -220,16 +221,16 @@ def _from_course(
     first = np.searchsorted(onset, bounds[:, 0] - 1e-9, side="left")
     stop = np.searchsorted(offset, bounds[:, 1] + 1e-9, side="right")
     edges = np.column_stack([first, np.maximum(stop, first)])
-    n = _window_sums(valid.astype(np.float64), edges)
+    n = window_sums(valid.astype(np.float64), edges)
     length = bounds[:, 1] - bounds[:, 0]
     inside = valid & (rate >= 60 * hf[0]) & (rate <= 60 * hf[1])
     values = {
-        "RSP_Rate": _divide(_window_sums(rate, edges), n),
-        BAND_COLUMN: _divide(_window_sums(inside.astype(np.float64), edges), n),
+        "RSP_Rate": divide(window_sums(rate, edges), n),
+        BAND_COLUMN: divide(window_sums(inside.astype(np.float64), edges), n),
     }
     least_s = max([minimum_s, *(offset - onset)[:1].tolist()])
     short = [f"{seconds:.0f} s, needs {least_s:g} s" for seconds in length]
-    known = np.where(n > 0, _divide(_united(onset[valid], offset[valid], bounds), length), 0.0)
+    known = np.where(n > 0, divide(_united(onset[valid], offset[valid], bounds), length), 0.0)
     texts = [
         f"breathing known from the ECG in {100 * share:.0f} % of the window" for share in known
     ]
@@ -260,7 +261,7 @@ def _limit(
 ) -> None:
     """Withhold or flag the values of windows with too little breathing in them."""
     length = bounds[:, 1] - bounds[:, 0]
-    share = _divide(covered, length)
+    share = divide(covered, length)
     scant = [f"{s:.0f} s of breathing, needs {minimum_s:g} s" for s in covered]
     short = [f"{s:.0f} s of breathing, {recommended_s:g} s recommended" for s in covered]
     sparse = [f"breathing known in {100 * s:.0f} % of the window" for s in share]
@@ -299,29 +300,5 @@ def _in_band(
         raise SignalError(f"hf is {hf}: pass the lower and the upper limit of the band in Hz")
     length = end - start
     inside = (length * low <= 1) & (length * high >= 1)
-    share = _divide(_covered(start, end, np.where(inside, length, 0.0), bounds), covered)
+    share = divide(_covered(start, end, np.where(inside, length, 0.0), bounds), covered)
     return np.clip(share, 0.0, 1.0)
-
-
-def _divide(top: FloatArray, bottom: FloatArray) -> FloatArray:
-    """Divide where the divisor is above 0; NaN elsewhere."""
-    out: FloatArray = np.divide(top, bottom, out=np.full(top.size, np.nan), where=bottom > 0)
-    return out
-
-
-def _window_sums(values: FloatArray, edges: IntArray) -> FloatArray:
-    """Return the sum of ``values`` between each pair of edges."""
-    padded = np.append(values, 0.0)
-    sums: FloatArray = np.add.reduceat(padded, edges.ravel())[::2] if edges.size else np.empty(0)
-    return np.where(edges[:, 1] > edges[:, 0], sums, 0.0)
-
-
-def _mean_sd(values: FloatArray, edges: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean and standard deviation (n - 1) of the finite values in each window."""
-    finite = np.isfinite(values)
-    center = float(values[finite].mean()) if finite.any() else 0.0
-    away = np.where(finite, values - center, 0.0)
-    n = _window_sums(finite.astype(np.float64), edges)
-    mean = _divide(_window_sums(away, edges), n)
-    spread = _window_sums(away**2, edges) - n * np.nan_to_num(mean) ** 2
-    return mean + center, np.sqrt(_divide(np.maximum(spread, 0.0), n - 1))

@@ -13,14 +13,13 @@ from physio_hqc.pipeline.config import PipelineConfig
 from physio_hqc.pipeline.parts import (
     FloatArray,
     Part,
-    count_in,
-    covered_s,
     how_often,
     on_clock,
     with_all_parts,
 )
 from physio_hqc.pipeline.streams import open_signal
 from physio_hqc.session import Stream
+from physio_hqc.signals._spans import count_in, covered_time
 
 _ENOUGH_HZ = 50.0
 
@@ -95,7 +94,7 @@ def _quality(breaths: pd.DataFrame, windows: FloatArray) -> pd.DataFrame:
     inhale, end = (breaths[name].to_numpy(dtype=np.float64) for name in ("inhale_s", "end_s"))
     valid = breaths["valid"].to_numpy(dtype=bool)
     length = windows[:, 1] - windows[:, 0]
-    covered = covered_s(inhale[valid], end[valid], windows)
+    covered = covered_time(inhale[valid], end[valid], windows)
     usable = np.clip(np.divide(covered, length, out=np.zeros(len(length)), where=length > 0), 0, 1)
     n_all, n_valid = count_in(inhale, windows), count_in(inhale[valid], windows)
     share = np.divide(n_valid, n_all, out=np.full(len(length), np.nan), where=n_all > 0)

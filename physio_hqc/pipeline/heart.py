@@ -14,8 +14,6 @@ from physio_hqc.pipeline.intervals import beats_from_intervals
 from physio_hqc.pipeline.parts import (
     FloatArray,
     Part,
-    count_in,
-    covered_s,
     how_often,
     with_all_parts,
 )
@@ -24,6 +22,7 @@ from physio_hqc.session import Stream
 from physio_hqc.signals import Beats
 from physio_hqc.signals._ecg_quality import corrected_kinds, judge_beats, quality_table
 from physio_hqc.signals._ecg_scan import EcgScan
+from physio_hqc.signals._spans import count_in, covered_time
 from physio_hqc.signals.quality import corrected_beats
 
 
@@ -125,7 +124,7 @@ def _interval_quality(beats: Beats, windows: FloatArray) -> pd.DataFrame:
     """Share of each window that intervals cover, lowered by the share of corrected beats."""
     ends, rr = beats.times_s, beats.rr_s
     known = np.isfinite(rr)
-    covered = covered_s(ends[known] - rr[known], ends[known], windows)
+    covered = covered_time(ends[known] - rr[known], ends[known], windows)
     length = windows[:, 1] - windows[:, 0]
     usable = np.clip(np.divide(covered, length, out=np.zeros(len(length)), where=length > 0), 0, 1)
     n_beats = count_in(ends, windows)

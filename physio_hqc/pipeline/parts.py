@@ -93,22 +93,6 @@ def on_clock(table: pd.DataFrame, clock: Clock, columns: tuple[str, ...]) -> pd.
     return table.assign(**moved)
 
 
-def covered_s(start: FloatArray, stop: FloatArray, windows: FloatArray) -> FloatArray:
-    """Seconds of each window inside the stretches, which are ascending and do not overlap."""
-    if not start.size:
-        return np.zeros(len(windows))
-    edges = np.column_stack([start, stop]).ravel()
-    total = np.cumsum(np.column_stack([np.zeros(start.size), stop - start]).ravel())
-    inside: FloatArray = np.diff(np.interp(windows, edges, total), axis=1)[:, 0]
-    return inside
-
-
-def count_in(times: FloatArray, windows: FloatArray) -> NDArray[np.int64]:
-    """Number of ascending times in each half-open window."""
-    first, last = np.searchsorted(times, windows[:, 0]), np.searchsorted(times, windows[:, 1])
-    return (last - first).astype(np.int64)
-
-
 def how_often(texts: pd.Series) -> dict[str, int]:
     """How often each text occurs, in the order of the alphabet."""
     return {str(text): int(n) for text, n in texts.value_counts().sort_index().items()}

@@ -10,7 +10,6 @@ from physio_hqc.pipeline.config import PipelineConfig
 from physio_hqc.pipeline.parts import (
     FloatArray,
     Part,
-    count_in,
     how_often,
     on_clock,
     with_all_parts,
@@ -19,6 +18,7 @@ from physio_hqc.pipeline.streams import open_signal, read_cuff
 from physio_hqc.session import Stream
 from physio_hqc.signals._pressure_quality import quality_of_beats
 from physio_hqc.signals._pressure_scan import PressureScan
+from physio_hqc.signals._spans import count_in
 
 
 def pressure_from_waveform(

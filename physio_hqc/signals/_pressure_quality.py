@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.signals._pressure_verdict import INTERVAL_S
+from physio_hqc.signals._spans import count_in, covered_time
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -38,13 +39,13 @@ def quality_of_beats(
     length = bounds[:, 1] - bounds[:, 0]
 
     def share(spans: tuple[FloatArray, FloatArray]) -> FloatArray:
-        covered = _covered_time(*spans, bounds)
+        covered = covered_time(*spans, bounds)
         parts = np.divide(covered, length, out=np.zeros(length.size), where=length > 0)
         return np.clip(parts, 0, 1)
 
     usable = share((start[valid], stop[valid]))
     systole = beats["systole_s"].to_numpy(dtype=np.float64)
-    n_all, n_valid = _count_in(systole, bounds), _count_in(systole[valid], bounds)
+    n_all, n_valid = count_in(systole, bounds), count_in(systole[valid], bounds)
     of_beats = np.divide(n_valid, n_all, out=np.zeros(length.size), where=n_all > 0)
     shares = {
         "missing": np.where(length > 0, 1 - share((present[:, 0], present[:, 1])), 0.0),
@@ -92,24 +93,6 @@ def _next_missing(present: FloatArray, start: FloatArray) -> FloatArray:
     return found
 
 
-def _covered_time(start: FloatArray, stop: FloatArray, bounds: FloatArray) -> FloatArray:
-    """Return how much of each window lies inside ascending, separate stretches."""
-    if start.size == 0:
-        return np.zeros(len(bounds))
-    knots = np.column_stack((start, stop)).ravel()
-    total = np.cumsum(np.column_stack((np.zeros(start.size), stop - start)).ravel())
-    upto = np.interp(bounds, knots, total)
-    covered: FloatArray = upto[:, 1] - upto[:, 0]
-    return covered
-
-
-def _count_in(times: FloatArray, bounds: FloatArray) -> IntArray:
-    """Return how many of ascending ``times`` lie in each half-open window."""
-    edges = np.searchsorted(times, bounds, side="left")
-    counts: IntArray = (edges[:, 1] - edges[:, 0]).astype(np.int64)
-    return counts
-
-
 def _window_reasons(
     shares: dict[str, FloatArray],
     bounds: FloatArray,
@@ -122,7 +105,7 @@ def _window_reasons(
     invalid = ~beats["valid"].to_numpy(dtype=bool)
     causes, code = np.unique(beats["reason"].to_numpy(dtype=str)[invalid], return_inverse=True)
     counts = np.column_stack(
-        [_count_in(systole[invalid][code == k], bounds) for k in range(causes.size)]
+        [count_in(systole[invalid][code == k], bounds) for k in range(causes.size)]
         or [np.zeros(len(bounds), dtype=np.int64)]
     )
     return [

@@ -1,4 +1,4 @@
-"""Stretches of samples, [start, stop) each, instead of one truth value per sample."""
+"""Stretches, [start, stop) each, in samples or seconds, and how much of a window they fill."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
 def union(*spans: IntArray) -> IntArray:
@@ -63,3 +64,31 @@ def held_in(spans: IntArray, edges: IntArray) -> IntArray:
     inside = upto[last] + np.clip(edges, spans[last, 0], spans[last, 1]) - spans[last, 0]
     counts: IntArray = np.where(before > 0, inside, 0)
     return counts[:, 1] - counts[:, 0]
+
+
+def covered_time(start: FloatArray, stop: FloatArray, windows: FloatArray) -> FloatArray:
+    """How much of each window lies inside ascending, separate stretches of time.
+
+    Examples
+    --------
+    >>> covered_time(np.array([0.0, 5.0]), np.array([3.0, 9.0]), np.array([[2.0, 6.0]])).tolist()
+    [2.0]
+    """
+    if not start.size:
+        return np.zeros(len(windows))
+    edges = np.column_stack([start, stop]).ravel()
+    total = np.cumsum(np.column_stack([np.zeros(start.size), stop - start]).ravel())
+    inside: FloatArray = np.diff(np.interp(windows, edges, total), axis=1)[:, 0]
+    return inside
+
+
+def count_in(times: FloatArray, windows: FloatArray) -> IntArray:
+    """How many of ascending times lie in each half-open window.
+
+    Examples
+    --------
+    >>> count_in(np.array([0.0, 1.0, 2.0]), np.array([[0.0, 2.0], [5.0, 6.0]])).tolist()
+    [2, 0]
+    """
+    first, last = np.searchsorted(times, windows[:, 0]), np.searchsorted(times, windows[:, 1])
+    return (last - first).astype(np.int64)
