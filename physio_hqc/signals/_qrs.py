@@ -28,6 +28,7 @@ _SMALLEST = 1e-9
 
 # A candidate stands out if none within 0.42 s is 1.7 times as high: T and P waves do not.
 _ASIDE_S, _ASIDE_RATIO = 0.42, 1.7
+_HIGH_PERCENT, _HIGH_BEATS, _NOTHING = 80, 61, 0.06
 _LEVEL_BEATS = 15
 _SHAPE_BEATS = 41
 _RHYTHM_BEATS = 15
@@ -45,6 +46,8 @@ _SHAPE_WEIGHT, _SHAPE_WEIGHT_NOISE = 0.57, 3.9
 _SHAPE_NEUTRAL, _SHAPE_LEAST = 0.115, 0.48
 _CERTAIN = 0.5
 _ONE_INTERVAL, _UNLIKE, _REGULAR = 1.12, 0.75, 0.13
+_BIGEMINY_BEATS, _BIGEMINY_SHARE = 16, 0.3
+_INTRUDERS, _SAME_FOCUS = 9, 0.95
 _T_WAVE_S, _T_LOWER, _T_WIDER = 0.36, 0.6, 3.0
 
 
@@ -65,7 +68,7 @@ class Candidates(NamedTuple):
     shape: FloatArray
     floor: FloatArray
 
-    def at(self, which: NDArray[np.bool_]) -> Candidates:
+    def at(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Candidates:
         """Return those that are chosen."""
         place, height, slow, shape, floor = self
         return Candidates(place[which], height[which], slow[which], shape[which], floor[which])
@@ -211,7 +214,7 @@ def _choose(found: Candidates, stretch: NDArray[np.int64], rate: float) -> NDArr
         return np.arange(n)
     times = found.place / rate
     outstanding = _outstanding(times, found.height)
-    at = np.flatnonzero(outstanding)
+    at = _not_nothing(found.height, np.flatnonzero(outstanding))
     level = _level(found.height, at)
     height = found.height / level
     slow = found.slow / np.maximum(_level(found.slow, at), np.finfo(float).tiny)
@@ -233,7 +236,8 @@ def _choose(found: Candidates, stretch: NDArray[np.int64], rate: float) -> NDArr
     wide = found.slow[chosen] / found.height[chosen]
     chosen = chosen[~_t_waves(times[chosen], found.height[chosen], wide)]
     calm = (alike < _UNLIKE) & (unrest < _REGULAR)
-    return chosen[~_intruders(times[chosen], usual_rr[chosen], calm[chosen])]
+    intruder = _intruders(times[chosen], usual_rr[chosen], calm[chosen])
+    return chosen[~(intruder & ~_recurrent(found.at(chosen), times[chosen], intruder))]
 
 
 def _t_waves(times: FloatArray, height: FloatArray, wide: FloatArray) -> NDArray[np.bool_]:
@@ -250,12 +254,41 @@ def _intruders(
     """Tell which doubtful beats lie between two beats that are one interval apart.
 
     An early beat of the heart is nearly always followed by a pause. One that leaves a regular
-    rhythm as it was and looks unlike the others is a movement.
+    rhythm as it was and looks unlike the others may be a movement.
     """
     intruder = np.zeros(times.size, dtype=bool)
     span = (times[2:] - times[:-2]) / usual_rr[1:-1]
     intruder[1:-1] = doubtful[1:-1] & (span < _ONE_INTERVAL)
     return intruder
+
+
+def _recurrent(
+    beats: Candidates, times: FloatArray, intruder: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Tell which intruders come again as movements do not: ventricular beats.
+
+    They come in every other interval (bigeminy), or look like the intruders around them and are
+    no T waves.
+    """
+    share = ndimage.uniform_filter1d(intruder.astype(np.float64), _BIGEMINY_BEATS, mode="nearest")
+    recurrent: NDArray[np.bool_] = share > _BIGEMINY_SHARE
+    at = np.flatnonzero(intruder)
+    if at.size < 3:
+        return recurrent
+    shape, n = beats.shape[at], min(_INTRUDERS, at.size)
+    others = ndimage.uniform_filter1d(shape, n, axis=0, mode="nearest") * n - shape
+    length = np.maximum(np.sqrt(np.einsum("ij,ij->i", others, others)), _SMALLEST)
+    alike = np.einsum("ij,ij->i", shape, others) > _SAME_FOCUS * length
+    late = times[at] - times[at - 1] > _ASIDE_S
+    recurrent[at] |= alike & (late | (beats.height[at] > _T_LOWER * beats.height[at - 1]))
+    return recurrent
+
+
+def _not_nothing(height: FloatArray, at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Leave out what is next to nothing beside the beats of a minute: ripples in a pause."""
+    high = ndimage.percentile_filter(height[at], _HIGH_PERCENT, size=_HIGH_BEATS, mode="mirror")
+    something: NDArray[np.int64] = at[height[at] > _NOTHING * high]
+    return something
 
 
 def _outstanding(times: FloatArray, height: FloatArray) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float64]
 # Candidates lie at least 0.2 s apart, in practice 0.3 to 0.4: eight reach back about 3 s. What is
 # farther away is reached through a pause, which costs the same however long it is.
 _BACK = 8
-_PAUSE = 10.0
+_PAUSE = 3.5
 _FORBIDDEN = 1e9
 _IMPOSSIBLE = -1e18
 _NONE = -1

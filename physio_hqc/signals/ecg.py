@@ -163,7 +163,8 @@ def detect_r_peaks(ecg: ArrayLike, sfreq: float) -> NDArray[np.float64]:
     sum is taken (dynamic programming, Viterbi 1967). So a small beat counts where one is due, and
     a tall T wave, a P wave or a burst of noise between two regular beats does not. At the end,
     what follows a beat within 0.36 s, less steep and three times as wide, is its T wave; and what
-    looks unlike the others between two beats of a regular rhythm, without a pause, is a movement.
+    looks unlike the others between two beats of a regular rhythm, without a pause, is a movement,
+    unless it comes again and again with the same shape, as ventricular beats do.
 
     A peak is placed at the largest deflection within 0.06 s, in the signal smoothed over 8 ms, by
     a parabola. Whether deflections up or down count follows from the recording, so that an inverted

@@ -149,6 +149,29 @@ def test_ventricular_beats_are_placed_at_their_own_peak():
     assert np.abs(found - early).min() < 0.004
 
 
+@pytest.mark.parametrize("height", [1.0, 0.5, 0.3])
+@pytest.mark.parametrize("every", [2, 3, 6])
+def test_ventricular_beats_that_come_again_and_again(every, height):
+    sfreq = 250
+    rng = np.random.default_rng(every)
+    times = np.arange(120 * sfreq) / sfreq
+    ecg = 0.01 * rng.standard_normal(times.size)
+    truth, beat = [], 0.7
+    while beat < 118.5:
+        last = len(truth) % every
+        wide = ((0, 1.0, 0.035), (0.09, -0.5, 0.05), (0.3, -0.35, 0.06))
+        narrow = [(delay, height * size, width) for delay, size, width in WAVES]
+        for delay, size, width in wide if last == every - 1 else narrow:
+            ecg += size * np.exp(-0.5 * ((times - beat - delay) / width) ** 2)
+        truth.append(beat)
+        usual = {every - 1: 1.15, every - 2: 0.52}.get(last, 0.83)
+        beat += usual + 0.02 * rng.standard_normal()
+    found = detect_r_peaks(ecg, sfreq) / sfreq
+    near = np.abs(found[:, None] - np.array(truth)).min(axis=0)
+    assert np.count_nonzero(near > 0.1) <= 1
+    assert len(truth) - 1 <= found.size <= len(truth)
+
+
 def test_a_tall_t_wave_is_no_beat_and_a_late_beat_is_not_split():
     sfreq = 250
     times = np.arange(120 * sfreq) / sfreq
