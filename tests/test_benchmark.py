@@ -73,9 +73,17 @@ def test_calls_are_timed_in_turns(common):
 
 def test_a_part_that_does_not_exist_is_named(tmp_path):
     done = run("--only", "speed", out=tmp_path / "out")
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert done.stderr.startswith("benchmark: there is no part 'speed'")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run("--only", "correction", "--quick", out=tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--out" in done.stderr
 
 
 def test_the_pressure_part_finds_what_was_simulated(tmp_path):

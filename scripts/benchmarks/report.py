@@ -130,11 +130,14 @@ def markdown(results: list[PartResult], about: dict[str, Any]) -> str:
 
 def prepare(folder: Path) -> None:
     """Make the folder of the results; one that is new is kept out of version control."""
-    if folder.exists():
+    if folder.is_dir():
         return
-    folder.mkdir(parents=True)
-    # Results belong to a machine and a day, not to the repository.
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True)
+        # Results belong to a machine and a day, not to the repository.
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        fail(f"{folder} cannot be made ({error.strerror}): give another folder with --out")
 
 
 def write(results: list[PartResult], about: dict[str, Any], folder: Path) -> None:
@@ -165,5 +168,6 @@ def _json(value: Any) -> Any:
 
 
 def fail(message: str) -> None:
-    """Say on one line why nothing was run, and stop."""
-    sys.exit(f"benchmark: {message}")
+    """Say on one line why nothing was run, and stop with exit code 2."""
+    print(f"benchmark: {message}", file=sys.stderr)
+    sys.exit(2)
