@@ -70,6 +70,18 @@ def repeats(x: NDArray[np.float64]) -> NDArray[np.bool_]:
     return same
 
 
+def vertex(
+    before: NDArray[np.float64], here: NDArray[np.float64], after: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how many samples after ``here`` the parabola through the three has its maximum.
+
+    0 where it has none.
+    """
+    bend = 2 * here - before - after
+    offset = np.zeros(bend.shape)
+    return np.divide(0.5 * (after - before), bend, out=offset, where=bend > 0)
+
+
 def as_times(times_s: ArrayLike | None, n: int, sfreq: float) -> NDArray[np.float64]:
     """Return the time of each of ``n`` samples in s: ``times_s`` checked, or index / sfreq."""
     if times_s is None:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.signals._checks import finite_runs, true_runs
 from physio_hqc.signals._ecg_filter import clean_butterworth
+from physio_hqc.signals._qrs import thin
 from physio_hqc.signals._spans import joined
 from physio_hqc.signals.ecg_breathing import r_wave_heights
 
@@ -107,7 +108,7 @@ class EcgScan:
             self._missing.append(true_runs(~present) + self._n)
             x = np.where(present, x, np.nan)
         self._stuck.feed(x)
-        self._shapes.feed(_thinned(x, self._step))
+        self._shapes.feed(thin(x, self._step))
         self._n += x.size
 
 
@@ -231,15 +232,6 @@ def _may_be_flat(x: FloatArray, n: int) -> bool:
     """Whether ``x`` can repeat a value n times: then it does so at places n / 2 apart."""
     sparse = x[:: max(1, n // 2)]
     return bool((sparse[1:] == sparse[:-1]).any())
-
-
-def _thinned(x: FloatArray, step: int) -> FloatArray:
-    """Means of ``step`` samples each, NaN where one is missing; a remainder is left out."""
-    if step == 1:
-        return x
-    rows = x[: x.size - x.size % step].reshape(-1, step)
-    means: FloatArray = rows @ np.full(step, 1 / step)
-    return means
 
 
 def _cleaned(x: FloatArray, rate: float) -> FloatArray:

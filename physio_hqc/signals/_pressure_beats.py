@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, median_filter, minimum_filter1d, uniform_filter1d
 from scipy.signal import find_peaks, savgol_filter
 
-from physio_hqc.signals._checks import true_runs
+from physio_hqc.signals._checks import true_runs, vertex
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -418,9 +418,8 @@ def _parabola(values: FloatArray, peak: IntArray) -> tuple[FloatArray, FloatArra
     """Return place and height of the parabola through each maximum and its neighbors."""
     at = np.clip(peak, 1, max(values.size - 2, 1))
     left, middle, right = values[at - 1], values[at], values[at + 1]
-    bend = left - 2 * middle + right
-    usable = (at == peak) & (bend < 0) & (middle >= left) & (middle >= right)
-    shift = np.where(usable, 0.5 * (left - right) / np.where(usable, bend, 1.0), 0.0)
+    usable = (at == peak) & (middle >= left) & (middle >= right)
+    shift = np.where(usable, vertex(left, middle, right), 0.0)
     return peak.astype(np.float64) + shift, values[peak] - np.where(
         usable, 0.25 * (left - right) * shift, 0.0
     )

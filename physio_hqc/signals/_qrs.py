@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
+from physio_hqc.signals._checks import vertex
 from physio_hqc.signals._qrs_path import PathCosts, best_path
 
 FloatArray = NDArray[np.float64]
@@ -140,7 +141,9 @@ def _candidates(x: FloatArray, rate: float) -> Candidates:
     peak = _peaks(energy, max(1, round(_REFRACTORY_S * rate / 2)))
     # Below the rounding of the converter's largest value there is nothing to find.
     peak = peak[energy[peak] > (_SMALLEST * np.abs(x).max(initial=0.0)) ** 2]
-    place = np.rint(2 * (peak + _vertex(energy, peak)) + 0.5).astype(np.int64)
+    place = np.rint(
+        2 * (peak + vertex(energy[peak - 1], energy[peak], energy[peak + 1])) + 0.5
+    ).astype(np.int64)
     reach = max(2, round(_SHAPE_S * rate))
     around = np.clip(place[:, None] + np.arange(-reach, reach + 1), 0, x.size - 1)
     shape = slope[around]
@@ -171,13 +174,6 @@ def _peaks(energy: FloatArray, reach: int) -> NDArray[np.int64]:
         highest[:-apart] &= ~(near & (height[apart:] > height[:-apart]))
     peaks: NDArray[np.int64] = place[highest]
     return peaks
-
-
-def _vertex(energy: FloatArray, peak: NDArray[np.int64]) -> FloatArray:
-    """Return the offset of the vertex of a parabola through each peak and its neighbors."""
-    before, here, after = energy[peak - 1], energy[peak], energy[peak + 1]
-    bend = 2 * here - before - after
-    return np.divide(0.5 * (after - before), bend, out=np.zeros(peak.size), where=bend > 0)
 
 
 def _slow_height(x: FloatArray, place: NDArray[np.int64], rate: float) -> FloatArray:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from physio_hqc.signals._checks import repeats, true_runs
+from physio_hqc.signals._checks import repeats, true_runs, vertex
 from physio_hqc.signals._qrs import find_complexes, thin
 
 FloatArray = NDArray[np.float64]
 
 _CORE_S, _CONTEXT_S = 3600.0, 30.0
-_MIN_RUN_S, _FLAT_S, _BRIDGE_S = 2.0, 3.0, 0.04
+_MIN_RUN_S, _FLAT_S = 2.0, 3.0
+BRIDGE_S = 0.04
 # The sum of the squares of an ordinary ECG lies well inside this range.
 _TAME = (1e-100, 1e100)
 
@@ -196,7 +197,7 @@ def _measured(
     skipped = []
     for start, stop in true_runs(~present).tolist():
         inner = start > 0 and stop < present.size
-        if inner and stop - start < _BRIDGE_S * sfreq:
+        if inner and stop - start < BRIDGE_S * sfreq:
             known[start:stop] = True
         else:
             skipped.append(Skipped(start, stop, "missing"))
@@ -259,11 +260,8 @@ def _vertex(rows: FloatArray, top: NDArray[np.int64]) -> FloatArray:
     before = rows[line, np.maximum(top - 1, 0)]
     here = rows[line, top]
     after = rows[line, np.minimum(top + 1, rows.shape[1] - 1)]
-    bend = 2 * here - before - after
-    offset = np.zeros(len(rows))
-    inner = (top > 0) & (top < rows.shape[1] - 1) & (bend > 0)
-    np.divide(0.5 * (after - before), bend, out=offset, where=inner)
-    return np.clip(offset, -0.5, 0.5)
+    inner = (top > 0) & (top < rows.shape[1] - 1)
+    return np.where(inner, np.clip(vertex(before, here, after), -0.5, 0.5), 0.0)
 
 
 def _one_per_refractory(place: FloatArray, height: FloatArray, refractory: float) -> FloatArray:

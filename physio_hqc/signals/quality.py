@@ -11,12 +11,11 @@ from physio_hqc.signals._clock import Clock
 from physio_hqc.signals._ecg_filter import check_ecg_rate
 from physio_hqc.signals._ecg_quality import Detected, judge_beats, quality_table
 from physio_hqc.signals._ecg_scan import EcgScan
+from physio_hqc.signals._r_peaks import BRIDGE_S
 from physio_hqc.signals.beats import Beats, correct_beats
 from physio_hqc.signals.ecg import detect_r_peaks
 
 __all__ = ["ecg_quality"]
-
-_BRIDGED_S = 0.04
 
 
 def ecg_quality(
@@ -107,6 +106,6 @@ def corrected_beats(detected: Detected, missing: NDArray[np.int64], clock: Clock
     Beats inside artefact are left out, because nobody knows which of them are beats. Where fewer
     samples are missing than detection bridges, no beat can hide.
     """
-    wide = missing[missing[:, 1] - missing[:, 0] >= _BRIDGED_S * clock.rate]
+    wide = missing[missing[:, 1] - missing[:, 0] >= BRIDGE_S * clock.rate]
     gaps = np.concatenate([clock.times_of(wide - np.array([1.0, 0.0])), detected.artifacts])
     return correct_beats(detected.times_s[~detected.inside], gaps=gaps)
