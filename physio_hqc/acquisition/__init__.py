@@ -1,31 +1,5 @@
-"""Live sources: what is known of a device before it is switched on."""
+"""Live sources and the recorder that brings them into a session file."""
 
-from physio_hqc.acquisition.profiles import (
-    Advertised,
-    Block,
-    Characteristic,
-    Connection,
-    DeviceProfile,
-    Field,
-    Packet,
-    StreamSpec,
-    Write,
-    list_device_profiles,
-    load_device_profile,
-    parse_device_profile,
-)
+import lazy_loader
 
-__all__ = [
-    "Advertised",
-    "Block",
-    "Characteristic",
-    "Connection",
-    "DeviceProfile",
-    "Field",
-    "Packet",
-    "StreamSpec",
-    "Write",
-    "list_device_profiles",
-    "load_device_profile",
-    "parse_device_profile",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
