@@ -43,6 +43,14 @@ _SIZES: dict[str, int] = {
     "u8": 1, "i8": 1, "u16": 2, "i16": 2, "u24": 3, "i24": 3, "u32": 4, "i32": 4,
     "u64": 8, "i64": 8, "f32": 4, "f64": 8, "sfloat": 2,
 }  # fmt: skip
+# What the decoders that need no layout give, by modality: number type, channels, regular or not.
+_GIVEN: dict[str, dict[str, tuple[str, int, bool]]] = {
+    "standard:heart_rate": {"rr": ("u16", 0, False), "other": ("u16", 0, False)},
+    "standard:blood_pressure": {"cuff": ("sfloat", 4, False)},
+    "standard:cuff_pressure": {"other": ("sfloat", 0, False)},
+    "polar_pmd": {"ecg": ("i24", 0, True), "acc": ("i16", 3, True)},
+}
+_BITALINO_CHANNELS = 6
 _BASE_UUID = "-0000-1000-8000-00805f9b34fb"
 _MAX_PACKET = 512  # the longest value an attribute can have
 
@@ -70,6 +78,13 @@ def _hex(text: Any) -> str:
     if not 0 < len(data) <= _MAX_PACKET:
         raise ValueError(f"should have 1 to {_MAX_PACKET} bytes")
     return data.hex(" ").upper()
+
+
+def _from_hex(value: Any) -> Any:
+    """Read a number in hexadecimal, 0xA5, which YAML as it is read here leaves a text."""
+    if isinstance(value, str) and re.fullmatch(r"0x[0-9A-Fa-f]{1,16}", value.strip()):
+        return int(value, 16)
+    return value
 
 
 def _names_differ(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,22 +134,49 @@ class Connection(ConfigModel):
 
 
 class Field(ConfigModel):
-    """One number in a packet. Its value is raw * scale + offset of the stream it belongs to."""
+    """One number in a packet.
 
-    type: FieldType = Setting(description="Number type: u8 to u64, i8 to i64, f32, f64, sfloat.")
-    endian: Literal["little", "big"] = Setting(default="little", description="Byte order.")
+    The number of a sample is stored as it is, in the `dtype` of its stream; the physical value is
+    number * scale + offset of that stream. Fields follow each other without padding: fill holes
+    with fields of the role ``ignore``.
+    """
+
+    type: FieldType = Setting(
+        description=(
+            "Number type: u unsigned, i signed, f floating point, and the bits: u8 u16 u24 u32 "
+            "u64, i8 i16 i24 i32 i64, f32 f64; sfloat for the 16-bit medical float."
+        )
+    )
+    endian: Literal["little", "big"] = Setting(
+        default="little", description="Byte order: little (least significant byte first) or big."
+    )
     role: Literal["sample", "sequence", "device_time", "constant", "battery", "ignore"] = Setting(
-        default="sample", description="What the number is."
+        default="sample",
+        description=(
+            "What the number is. sample: a value of a stream (in a block). In the header: "
+            "sequence: a counter of packets, which tells lost, repeated and late ones; "
+            "device_time: the device's clock; constant: must be `value`, or the packet is refused; "
+            "battery: charge in percent. ignore: skipped."
+        ),
     )
     stream: Name | None = Setting(default=None, description="Stream of a sample.")
-    channel: Name | None = Setting(default=None, description="Channel of a sample.")
+    channel: Name | None = Setting(
+        default=None, description="Channel of a sample, for a stream that has channels."
+    )
     modulo: Annotated[int, Setting(strict=True, ge=2, le=2**64)] | None = Setting(
-        default=None, description="Where a sequence counter or a device clock starts again."
+        default=None,
+        description=(
+            "Where a sequence counter or a device clock starts again at 0: 256 for a counter from "
+            "0 to 255; absent: the range of its type."
+        ),
     )
     unit_s: Annotated[float, Setting(strict=True, gt=0, le=3600)] | None = Setting(
-        default=None, description="Seconds per count of a device clock."
+        default=None,
+        description="Seconds per count of a device clock: 0.001 for one that counts milliseconds.",
     )
-    value: int | None = Setting(default=None, description="What a constant must be.")
+    value: Annotated[int, BeforeValidator(_from_hex)] | None = Setting(
+        default=None, description="What a constant must be: 165 or 0xA5."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Field:
@@ -146,6 +188,11 @@ class Field(ConfigModel):
             raise WrongKeyError(("modulo",), "belongs to a sequence counter or a device clock")
         if self.channel is not None and self.role != "sample":
             raise WrongKeyError(("channel",), "belongs only to a field with the role 'sample'")
+        if self.role in ("sequence", "constant", "battery") and not self.whole:
+            raise WrongKeyError(("type",), f"a {self.role} field needs a whole number")
+        lowest = -(2 ** (8 * self.size - 1)) if self.type[0] == "i" else 0
+        if self.value is not None and not lowest <= self.value < lowest + 2 ** (8 * self.size):
+            raise WrongKeyError(("value",), f"{self.value} is no {self.type}")
         return self
 
     @property
@@ -153,9 +200,18 @@ class Field(ConfigModel):
         """Length in bytes."""
         return _SIZES[self.type]
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole number."""
+        return self.type[0] in "ui"
+
 
 class Block(ConfigModel):
-    """Fields that follow each other, repeated for every sample of a packet."""
+    """Fields that follow each other, repeated for every sample of a packet.
+
+    Samples that alternate (x y z x y z) are one block with several fields; samples that stand
+    one stream after the other (four of EDA, then one of temperature) are several blocks.
+    """
 
     samples: Count | None = Setting(
         default=None,
@@ -179,16 +235,30 @@ class Block(ConfigModel):
 
 
 class Packet(ConfigModel):
-    """Layout of one packet: a header and then blocks of samples."""
+    """Layout of one packet: a header and then blocks of samples.
+
+    A packet of another length, or with another constant, is counted as malformed and nothing of
+    it is recorded. Numbers of other than whole bytes (10 or 12 bit packed) cannot be described.
+    """
 
     framing: Literal["notification", "fixed_length"] = Setting(
         default="notification",
-        description="One packet per notification, or packets of one length in a byte stream.",
+        description=(
+            "notification: one packet per notification. fixed_length: packets of one length in a "
+            "stream of bytes that notifications cut anywhere; constants in the header find the "
+            "beginning again after lost bytes, without them it cannot be found."
+        ),
     )
-    header: tuple[Field, ...] = Setting(default=(), description="Fields before the samples.")
+    header: tuple[Field, ...] = Setting(
+        default=(),
+        description="Fields before the samples; at most one each of counter, clock and battery.",
+    )
     blocks: tuple[Block, ...] = Setting(min_length=1, description="Samples in their order.")
     time_of: Literal["first", "last"] = Setting(
-        default="last", description="Which sample of the packet the device clock dates."
+        default="last",
+        description=(
+            "Which sample the device clock dates: the first or the last of each stream in a packet."
+        ),
     )
 
     @model_validator(mode="after")
@@ -196,6 +266,10 @@ class Packet(ConfigModel):
         for index, field in enumerate(self.header):
             if field.role == "sample":
                 raise WrongKeyError(("header", index, "role"), "samples belong into a block")
+            before = [other.role for other in self.header[:index]]
+            if field.role in ("sequence", "device_time", "battery") and field.role in before:
+                message = f"only one field can have the role '{field.role}'"
+                raise WrongKeyError(("header", index, "role"), message)
         for index, block in enumerate(self.blocks[:-1]):
             if block.samples is None:
                 message = "only the last block can take the rest of the packet"
@@ -326,6 +400,10 @@ class DeviceProfile(ConfigModel):
         for index, entry in enumerate(self.characteristics):
             if entry.packet is not None:
                 self._check_packet(index, entry.name, entry.packet)
+            elif entry.decoder == "bitalino":
+                self._check_bitalino(entry.name)
+            elif entry.decoder is not None:
+                self._check_decoder(entry.name, entry.decoder)
         return self
 
     def _check_writes(self) -> None:
@@ -352,6 +430,7 @@ class DeviceProfile(ConfigModel):
         """Demand that the packet fills exactly the channels of the streams that come from it."""
         streams = {entry.name: entry for entry in self.streams if entry.characteristic == name}
         filled: set[tuple[str, str]] = set()
+        samples: dict[str, int | None] = {}
         for row, block in enumerate(packet.blocks):
             for column, field in enumerate(block.fields):
                 if field.stream is None:
@@ -367,12 +446,58 @@ class DeviceProfile(ConfigModel):
                 if (field.stream, channel) in filled:
                     raise WrongKeyError((*loc, "stream"), f"'{field.stream}' is filled twice")
                 filled.add((field.stream, channel))
+                dtype = streams[field.stream].dtype
+                if not _fits(field.type, dtype):
+                    message = f"{field.type} does not fit the stream's dtype {dtype}"
+                    raise WrongKeyError((*loc, "type"), message)
+                if samples.setdefault(field.stream, block.samples) != block.samples:
+                    message = f"'{field.stream}' has another number of samples in another block"
+                    raise WrongKeyError((*loc, "stream"), message)
         for stream in streams.values():
             empty = [c for c in stream.channels or ("",) if (stream.name, c) not in filled]
             if empty:
                 what = " ".join(part for part in (stream.name, empty[0]) if part)
                 message = f"no field of the packet fills '{what}'"
                 raise WrongKeyError(("characteristics", index, "packet", "blocks"), message)
+
+    def _check_decoder(self, name: str, decoder: str) -> None:
+        """Demand that the streams are those that the decoder fills."""
+        parts, taken = _GIVEN[decoder], set()
+        for index, stream in enumerate(self.streams):
+            if stream.characteristic != name:
+                continue
+            part = stream.modality if stream.modality in parts else "other"
+            if part not in parts or part in taken:
+                which = "second stream" if part in taken else "stream"
+                message = f"the decoder '{decoder}' gives no {which} of this kind"
+                raise WrongKeyError(("streams", index, "modality"), message)
+            taken.add(part)
+            kind, channels, regular = parts[part]
+            if len(stream.channels) != channels:
+                message = f"the decoder '{decoder}' gives {channels or 'no'} channels here"
+                raise WrongKeyError(("streams", index, "channels"), message)
+            if not _fits(kind, stream.dtype):
+                message = f"{stream.dtype} does not hold what the decoder '{decoder}' gives"
+                raise WrongKeyError(("streams", index, "dtype"), message)
+            if regular != (stream.sfreq > 0):
+                message = "should be above 0" if regular else "should be 0, the times are irregular"
+                raise WrongKeyError(("streams", index, "sfreq"), message)
+
+    def _check_bitalino(self, name: str) -> None:
+        """Demand at most six channels of one rate."""
+        mine = [(i, entry) for i, entry in enumerate(self.streams) if entry.characteristic == name]
+        channels = 0
+        for index, stream in mine:
+            channels += max(1, len(stream.channels))
+            if channels > _BITALINO_CHANNELS:
+                message = f"a frame has at most {_BITALINO_CHANNELS} channels"
+                raise WrongKeyError(("streams", index, "channels"), message)
+            if not stream.sfreq or stream.sfreq != mine[0][1].sfreq:
+                message = "should be above 0 and the same for all streams of a frame"
+                raise WrongKeyError(("streams", index, "sfreq"), message)
+            if not _fits("u16", stream.dtype):
+                message = f"{stream.dtype} does not hold an unsigned 16-bit number"
+                raise WrongKeyError(("streams", index, "dtype"), message)
 
     def _entry(self, loc: tuple[str | int, ...], name: str) -> Characteristic:
         """Characteristic of this name."""
@@ -454,6 +579,17 @@ def list_device_profiles() -> list[DeviceProfile]:
     ['bitalino_ble', 'blood_pressure']
     """
     return [load_device_profile(name) for name in list_configs("devices")]
+
+
+def _fits(kind: str, dtype: str) -> bool:
+    """Whether every number of a field's type is exact in a stream's number type."""
+    if dtype.startswith("float"):
+        room = {"float32": 24, "float64": 53}[dtype]
+        return {"f32": 24, "f64": 53, "sfloat": 12}.get(kind, 8 * _SIZES[kind]) <= room
+    signed, bits = dtype[0] == "i", int(dtype.lstrip("uint"))
+    if kind[0] not in "ui" or (kind[0] == "i" and not signed):
+        return False
+    return 8 * _SIZES[kind] <= bits - (signed and kind[0] == "u")
 
 
 def _unique(group: str, names: list[str]) -> None:

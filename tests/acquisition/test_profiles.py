@@ -16,6 +16,7 @@ from physio_hqc.errors import ConfigError
 
 SIG = "0000{}-0000-1000-8000-00805f9b34fb"
 NAMES = ["bitalino_ble", "blood_pressure", "heart_rate", "nordic_uart_eda", "polar_h10"]
+EDA_LINES = "\n    characteristic: frames\n    dtype: uint16\n    scale: 0.0244140625"
 
 
 def stream(profile, name):
@@ -156,6 +157,16 @@ class TestRefused:
             ("scale: 0.01", "scale: 0", "should not be 0"),
             ("name: temp", "name: eda", "streams[1].name: 'eda' is already taken"),
             ("modality: temp", "modality: tmp", "did you mean 'temp'?"),
+            ("{type: u16, stream: eda}", "{type: u24, stream: eda}",
+             "fields[0].type: u24 does not fit the stream's dtype uint16"),
+            ("{type: i16, stream: temp}", "{type: sfloat, stream: temp}", "dtype int16"),
+            ("{type: u8, role: sequence, modulo: 256}", "{type: f32, role: sequence}",
+             "header[0].type: a sequence field needs a whole number"),
+            ("{type: u8, role: sequence, modulo: 256}",
+             "{type: u32, role: device_time, unit_s: 0.001}",
+             "header[1].role: only one field can have the role 'device_time'"),
+            ("{type: u8, role: sequence, modulo: 256}", "{type: u8, role: constant, value: 0x100}",
+             "header[0].value: 256 is no u8"),
         ],
     )  # fmt: skip
     def test_message(self, old, new, said):
@@ -174,6 +185,33 @@ class TestRefused:
             parse_device_profile(text.replace("[notify]", "[read]"))
         with pytest.raises(ConfigError, match="'heart_rate' has no decoder"):
             parse_device_profile(text.replace("    decoder: standard:heart_rate\n", ""))
+
+    @pytest.mark.parametrize(
+        ("name", "old", "new", "said"),
+        [
+            ("heart_rate", "dtype: uint16\n    scale", "dtype: uint8\n    scale",
+             "streams[0].dtype: uint8 does not hold what the decoder 'standard:heart_rate' gives"),
+            ("heart_rate", "modality: rr", "modality: other",
+             "streams[1].modality: the decoder 'standard:heart_rate' gives no second stream"),
+            ("heart_rate", "sfreq: 0                    # about", "sfreq: 1    # about",
+             "streams[1].sfreq: should be 0"),
+            ("blood_pressure", "modality: cuff\n", "modality: bp\n", "no stream of this kind"),
+            ("blood_pressure", "[SBP, DBP, MAP, HR]", "[SBP, DBP, MAP, HR, X]",
+             "4 units for 5 channels"),
+            ("polar_h10", "channels: [x, y, z]", "channels: [x, y]", "gives 3 channels here"),
+            ("polar_h10", "dtype: int32", "dtype: int16", "int16 does not hold"),
+            ("bitalino_ble", f"sfreq: 100{EDA_LINES}", f"sfreq: 10{EDA_LINES}",
+             "the same for all streams"),
+            ("bitalino_ble", "modality: eda\n",
+             "modality: eda\n    channels: [a, b, c, d, e, f]\n", "at most 6 channels"),
+        ],
+    )  # fmt: skip
+    def test_streams_that_the_decoder_does_not_give(self, name, old, new, said):
+        text = find_config("devices", name).read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        with pytest.raises(ConfigError) as caught:
+            parse_device_profile(text.replace(old, new))
+        assert said in str(caught.value)
 
     @given(st.sampled_from(NAMES), st.data())
     @settings(deadline=None, max_examples=150)
