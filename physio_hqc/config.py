@@ -39,7 +39,7 @@ __all__ = [
     "parse_yaml_model",
 ]
 
-ConfigKind = Literal["protocols", "devices", "pipelines"]
+ConfigKind = Literal["protocols", "devices", "setups", "pipelines"]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -134,7 +134,7 @@ def list_configs(kind: ConfigKind) -> list[str]:
 
     Parameters
     ----------
-    kind : {"protocols", "devices", "pipelines"}
+    kind : {"protocols", "devices", "setups", "pipelines"}
         Which sort of configuration.
 
     Returns
@@ -158,7 +158,7 @@ def find_config(kind: ConfigKind, name_or_path: str | Path) -> Path:
 
     Parameters
     ----------
-    kind : {"protocols", "devices", "pipelines"}
+    kind : {"protocols", "devices", "setups", "pipelines"}
         Which sort of configuration.
     name_or_path : str or Path
         ``"lepore_1993"``, ``"my_study/protocol.yaml"``.
@@ -197,7 +197,7 @@ def load_config(kind: ConfigKind, name_or_path: str | Path, model: type[_Model])
 
     Parameters
     ----------
-    kind : {"protocols", "devices", "pipelines"}
+    kind : {"protocols", "devices", "setups", "pipelines"}
         Which sort of configuration.
     name_or_path : str or Path
         As for :func:`find_config`.

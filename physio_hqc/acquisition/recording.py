@@ -1,0 +1,854 @@
+"""A whole session as it is recorded: sources, pre-flight, protocol, tags, and the file."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import physio_hqc
+from physio_hqc.acquisition._sinks import SourceSink
+from physio_hqc.acquisition.alerts import disk_alerts
+from physio_hqc.acquisition.clock import SessionClock
+from physio_hqc.acquisition.conductor import (
+    Conductor,
+    CuffDue,
+    PhaseEnded,
+    PhaseStarted,
+    ProtocolEnded,
+    RatingsDue,
+)
+from physio_hqc.acquisition.control import Command, ControlServer
+from physio_hqc.acquisition.monitor import StreamMonitor
+from physio_hqc.acquisition.preflight import (
+    Problem,
+    checked,
+    preflight_problems,
+    source_alerts,
+    source_problems,
+)
+from physio_hqc.acquisition.recorder import EventHandle, Recorder
+from physio_hqc.acquisition.source import Source, SourceState, StreamInfo
+from physio_hqc.acquisition.view import RecordingState, RecordingView, SourceView, StreamView
+from physio_hqc.errors import OutputError, PhysioError, RecordingError
+from physio_hqc.protocol import Protocol
+from physio_hqc.session import SessionWriter
+
+_TICK_S: Final = 0.02
+_LOOK_S: Final = 0.5
+_STOP_S: Final = 10.0
+_FIND_S: Final = 60.0
+_STRIP_S: Final = 8.0
+_MANUAL: Final = "by hand"
+_NOT_YET: Final = "the recording has not begun yet"
+
+CUFF: Final = StreamInfo(
+    "cuff",
+    "cuff",
+    "mmHg,mmHg,mmHg,1/min",
+    0.0,
+    dtype="float32",
+    channels=("SBP", "DBP", "MAP", "HR"),
+    device={"name": _MANUAL},
+    awaited=False,
+)
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """What is recorded, of whom, from what, and where it goes.
+
+    Attributes
+    ----------
+    out : Path
+        Session file to make; it must not exist.
+    protocol : Protocol
+    sources : tuple of Source
+    participant_id, condition, dyad_id, role : str
+    begin : {"auto", "key"}
+        Whether the protocol starts as soon as everything flows, or when the experimenter says so.
+    override_after_s : float, optional
+        Start the protocol after this time in pre-flight even though something is missing, which
+        is recorded; for sessions that nobody watches.
+    wait_for_ratings : bool
+        Whether the recording goes on after the last phase until the ratings that the protocol
+        asks for are entered.
+    """
+
+    out: Path
+    protocol: Protocol
+    sources: tuple[Source, ...]
+    participant_id: str = ""
+    condition: str = ""
+    dyad_id: str = ""
+    role: str = ""
+    begin: Literal["auto", "key"] = "auto"
+    override_after_s: float | None = None
+    wait_for_ratings: bool = False
+
+
+@dataclass(frozen=True)
+class RecordingResult:
+    """How a recording ended.
+
+    Attributes
+    ----------
+    path : Path
+    complete : bool
+        Whether the protocol ran to its end.
+    reason : str
+        Why the recording ended.
+    duration_s : float
+    n_samples : dict of str to int
+        Samples received per stream.
+    troubles : dict of str to int
+        What went wrong and was survived, counted.
+    """
+
+    path: Path
+    complete: bool
+    reason: str
+    duration_s: float
+    n_samples: dict[str, int] = field(default_factory=dict)
+    troubles: dict[str, int] = field(default_factory=dict)
+
+
+class Recording:
+    """A session while it is recorded; made and run by :func:`record_session`.
+
+    The methods that an experimenter's key or another program triggers return "" when done, else
+    why not. Their `at` is the session time at which it happened; now by default.
+    """
+
+    def __init__(
+        self,
+        plan: RecordingPlan,
+        *,
+        on_log: Callable[[str], None] | None = None,
+        on_begin: Callable[[], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.clock = SessionClock.start()
+        self.state: RecordingState = "preflight"
+        self._conductor = Conductor(plan.protocol)
+        self._on_log, self._on_begin = on_log, on_begin
+        self._log: deque[str] = deque(maxlen=50)
+        self._monitors: dict[str, StreamMonitor] = {}
+        self._sinks: list[SourceSink] = []
+        self._recorder: Recorder | None = None
+        self._phase: EventHandle | None = None
+        self._windows: dict[str, EventHandle] = {}
+        self._ratings_due: list[tuple[str, str]] = []
+        self._ended_phase = ""
+        self._stop = asyncio.Event()
+        self._complete = False
+        self._reason = ""
+        self._failure: PhysioError | None = None
+        self._begun_at: float | None = None
+        self._ready = False
+        self._waiting_for: tuple[str, ...] = ()
+        self._free_bytes: int | None = None
+        self._manual_cuff = ""
+
+    # What the experimenter sees and does
+
+    def now(self) -> float:
+        """Seconds since the session's start."""
+        return self.clock.now()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the recording is over."""
+        return self.state == "finished"
+
+    def view(self) -> RecordingView:
+        """The recording at this moment."""
+        now = self.now()
+        sources = tuple(sink.view() for sink in self._sinks)
+        streams = tuple(
+            checked(view, problems) for view, problems in self._checked_streams(now, sources)
+        )
+        alerts = (
+            [
+                *disk_alerts(self._free_bytes, recorder.fill, recorder.n_dropped),
+                *(alert for source in sources for alert in source_alerts(source)),
+                *(alert for monitor in self._monitors.values() for alert in monitor.alerts(now)),
+            ]
+            if (recorder := self._recorder) is not None
+            else []
+        )
+        strip, strip_sfreq = self._strip()
+        phase = self._conductor.view(now)
+        return RecordingView(
+            state=self.state,
+            t=now,
+            file=str(self.plan.out),
+            participant_id=self.plan.participant_id,
+            condition=self.plan.condition,
+            protocol=self.plan.protocol.title,
+            phase=phase,
+            streams=streams,
+            sources=sources,
+            alerts=tuple(sorted(alerts, key=lambda alert: not alert.urgent)),
+            armed_s=now if self._begun_at is None else self._begun_at,
+            ready=self._ready,
+            waiting_for=self._waiting_for,
+            open_windows=tuple((label, handle.onset) for label, handle in self._windows.items()),
+            interactions=tuple(entry.label for entry in self.plan.protocol.interactions),
+            ratings_due=tuple(name for name, _ in self._ratings_due),
+            log=tuple(self._log),
+            strip=strip,
+            strip_sfreq=strip_sfreq,
+            file_bytes=_size(self.plan.out),
+            free_bytes=self._free_bytes,
+        )
+
+    def begin(self, *, override: bool = False) -> str:
+        """Start the protocol; with `override` although something is missing, which is recorded."""
+        if self._recorder is None:
+            return _NOT_YET
+        if self.state != "preflight":
+            return "the protocol runs already"
+        self._look()
+        if not self._ready and not override:
+            return "not yet: " + "; ".join(self._waiting_for)
+        now = self.now()
+        payload: dict[str, Any] = {"armed_s": round(now, 3)}
+        if not self._ready:
+            payload |= {"overridden": list(self._waiting_for)}
+        self._system("protocol started", now, payload)
+        self.state = "running"
+        self._begun_at = now
+        self._act(self._conductor.start(now))
+        if self._on_begin is not None:
+            self._on_begin()
+        return ""
+
+    def next_phase(self, *, at: float | None = None) -> str:
+        """End the running phase and start the next one."""
+        if self.state != "running" or self._conductor.done:
+            return "no phase is running"
+        self._act(self._conductor.next_phase(self._time(at)))
+        return ""
+
+    def toggle_window(self, label: str, *, at: float | None = None) -> str:
+        """Start an interaction window, or stop it if it is open."""
+        if label in self._windows:
+            return self.stop_window(label, at=at)
+        return self.start_window(label, at=at)
+
+    def start_window(
+        self,
+        label: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        at: float | None = None,
+        source: str = "keyboard",
+    ) -> str:
+        """Start an interaction window."""
+        if self._recorder is None:
+            return _NOT_YET
+        if not label.strip():
+            return "an interaction window needs a label"
+        if label in self._windows:
+            return f"window {label!r} is open already"
+        content = {"condition": self.plan.condition} if self.plan.condition else {}
+        handle = self._event(
+            "interaction", label, self._time(at), math.nan, source, content | (payload or {})
+        )
+        self._windows[label] = handle
+        self.say(f"window {label} started", handle.onset)
+        return ""
+
+    def stop_window(self, label: str, *, at: float | None = None) -> str:
+        """Stop an open interaction window."""
+        handle = self._windows.pop(label, None)
+        if handle is None:
+            known = ", ".join(self._windows) or "none"
+            return f"no window {label!r} is open (open: {known})"
+        t_end = self._time(at)
+        self._end(handle, t_end)
+        self.say(f"window {label} stopped after {t_end - handle.onset:.1f} s", t_end)
+        return ""
+
+    def mark(
+        self,
+        label: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        at: float | None = None,
+        source: str = "keyboard",
+    ) -> str:
+        """Set a marker."""
+        if self._recorder is None:
+            return _NOT_YET
+        t = self._time(at)
+        self._event("marker", label or "marker", t, 0.0, source, payload)
+        self.say(f"marker {label or 'marker'}", t)
+        return ""
+
+    def note(self, text: str, *, at: float | None = None, source: str = "keyboard") -> str:
+        """Write a note."""
+        if self._recorder is None:
+            return _NOT_YET
+        if not text.strip():
+            return "the note is empty"
+        t = self._time(at)
+        self._event("note", text, t, 0.0, source, None)
+        self.say(f"note: {text}", t)
+        return ""
+
+    def cuff_reading(
+        self,
+        sbp: float,
+        dbp: float,
+        hr: float | None = None,
+        map_: float | None = None,
+        *,
+        at: float | None = None,
+        source: str = "keyboard",
+    ) -> str:
+        """Enter a cuff reading that was taken by hand (mmHg and 1/min)."""
+        if self._recorder is None:
+            return _NOT_YET
+        if not (40 <= dbp < sbp <= 300):
+            return f"{sbp:g}/{dbp:g} is no blood pressure"
+        if hr is not None and not 20 <= hr <= 250:
+            return f"{hr:g} /min is no heart rate"
+        if map_ is not None and not dbp <= map_ <= sbp:
+            return f"a mean of {map_:g} does not lie between {dbp:g} and {sbp:g}"
+        t = self._time(at)
+        values = [sbp, dbp, *(math.nan if v is None else v for v in (map_, hr))]
+        self._hand_sink().readings(self._manual_cuff, [t], [values], t)
+        self._system(
+            "cuff reading entered by hand",
+            t,
+            {"SBP": sbp, "DBP": dbp, "MAP": map_, "HR": hr},
+            source=source,
+        )
+        return ""
+
+    def rate(
+        self, name: str, value: float, *, at: float | None = None, source: str = "keyboard"
+    ) -> str:
+        """Enter a rating."""
+        if self._recorder is None:
+            return _NOT_YET
+        scale = next((s for s in self.plan.protocol.ratings if s.name == name), None)
+        if scale is None:
+            known = ", ".join(s.name for s in self.plan.protocol.ratings) or "none"
+            return f"the protocol has no rating {name!r} (known: {known})"
+        if not scale.min <= value <= scale.max:
+            return f"{name} goes from {scale.min:g} to {scale.max:g}"
+        due = next((entry for entry in self._ratings_due if entry[0] == name), None)
+        if due is not None:
+            self._ratings_due.remove(due)
+        phase = due[1] if due else self._phase_name()
+        payload = {"value": value, "phase": phase, "min": scale.min, "max": scale.max}
+        t = self._time(at)
+        self._event("rating", name, t, 0.0, source, payload)
+        self.say(f"rating {name}: {value:g}", t)
+        return ""
+
+    def stop(self, reason: str = "stopped by the experimenter") -> None:
+        """End the recording; the file is closed cleanly."""
+        self._reason = self._reason or reason
+        self._stop.set()
+
+    # The recording itself
+
+    async def run(self) -> RecordingResult:
+        """Record until the protocol is over, or until `stop`."""
+        async with AsyncExitStack() as stack:
+            await self._open()
+            try:
+                await stack.enter_async_context(self._control_server())
+                await self._record()
+            finally:
+                self._close()
+        return self._result()
+
+    async def _open(self) -> None:
+        """Learn which streams there are, and make the file for them."""
+        if self.plan.out.exists():
+            raise OutputError(f"{self.plan.out} exists already: a recording never overwrites one")
+        try:
+            async with asyncio.timeout(_FIND_S):
+                found = await asyncio.gather(*(source.streams() for source in self.plan.sources))
+        except TimeoutError:
+            raise RecordingError(
+                f"some source did not say within {_FIND_S:g} s which streams it has"
+            ) from None
+        self.clock = SessionClock.start()
+        taken: set[str] = set()
+        infos: list[StreamInfo] = []
+        for source, streams in zip(self.plan.sources, found, strict=True):
+            self._add_sink(source.name, streams, taken, infos)
+        cuffs = [info.name for info in infos if info.modality == "cuff"]
+        if not cuffs:
+            self._add_sink(_MANUAL, (CUFF,), taken, infos)
+        self._manual_cuff = cuffs[0] if cuffs else CUFF.name
+        self._recorder = self._start_recorder(infos)
+        for sink in self._sinks:
+            sink.recorder = self._recorder
+        self._system("recording started", self.now(), {"software": physio_hqc.__version__})
+
+    def _start_recorder(self, infos: list[StreamInfo]) -> Recorder:
+        """Make the file with all its streams, and start writing."""
+        writer = SessionWriter(
+            self.plan.out,
+            participant_id=self.plan.participant_id,
+            condition=self.plan.condition,
+            dyad_id=self.plan.dyad_id,
+            role=self.plan.role,
+            protocol=self.plan.protocol.to_yaml(),
+            t0_unix_ns=self.clock.t0_unix_ns,
+        )
+        for info in infos:
+            writer.add_stream(
+                info.name,
+                modality=info.modality,
+                units=info.units,
+                sfreq=info.sfreq,
+                dtype=info.dtype,
+                channels=info.channels or None,
+                scale=info.scale,
+                offset=info.offset,
+                device=info.device,
+            )
+        self.session_id = writer.session_id
+        loop = asyncio.get_running_loop()
+        recorder = Recorder(
+            writer,
+            on_trouble=lambda stream, text: _from_thread(loop, self._unstorable, stream, text),
+            on_failure=lambda error: _from_thread(loop, self._fail, error),
+        )
+        recorder.start()
+        return recorder
+
+    def _add_sink(
+        self,
+        name: str,
+        streams: tuple[StreamInfo, ...],
+        taken: set[str],
+        infos: list[StreamInfo],
+    ) -> None:
+        """Give the streams of a source names that no other has, and a monitor each."""
+        names = {}
+        unique = _free_name(name, {sink.name for sink in self._sinks})
+        for info in streams:
+            names[info.name] = _free_name(info.name, taken)
+            taken.add(names[info.name])
+            renamed = replace(info, name=names[info.name])
+            infos.append(renamed)
+            self._monitors[renamed.name] = StreamMonitor(renamed, unique)
+        monitors = {local: self._monitors[name] for local, name in names.items()}
+        state: SourceState = "connected" if name == _MANUAL else "searching"
+        self._sinks.append(SourceSink(unique, names, monitors, self, state))
+
+    def _control_server(self) -> ControlServer:
+        return ControlServer(
+            self._obey,
+            file=self.plan.out,
+            session_id=self.session_id,
+            participant_id=self.plan.participant_id,
+        )
+
+    async def _record(self) -> None:
+        tasks = [
+            asyncio.create_task(self._deliver(source, sink))
+            for source, sink in zip(self.plan.sources, self._sinks, strict=False)
+        ]
+        try:
+            await self._conduct(tasks)
+        finally:
+            await _cancel(tasks, _STOP_S)
+
+    async def _deliver(self, source: Source, sink: SourceSink) -> None:
+        """Run a source; one that cannot go on is reported and does not stop the others."""
+        try:
+            await source.run(sink)
+            sink.state("ended", "nothing more to deliver")
+        except PhysioError as error:
+            sink.state("ended", str(error))
+            if self.state == "preflight" and not any(self._n_samples().values()):
+                self._fail(error)
+
+    async def _conduct(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Advance the protocol until it is over or the recording is stopped."""
+        next_look = 0.0
+        while not self._stop.is_set():
+            now = self.now()
+            if now >= next_look:
+                next_look = now + _LOOK_S
+                self._look()
+                self._notice_bugs(tasks)
+                self._begin_if_due(now)
+            if self.state == "running":
+                self._act(self._conductor.tick(now))
+                self._stop_if_over(tasks)
+            try:
+                async with asyncio.timeout(_TICK_S):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+
+    def _notice_bugs(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Show a source that broke; the others go on, and its error is raised at the end."""
+        for task, sink in zip(tasks, self._sinks, strict=False):
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                sink.state("ended", f"internal error: {error!r}")
+
+    def _look(self) -> None:
+        """Judge whether the protocol may start, and how much room the disk has."""
+        self._free_bytes = _free(self.plan.out)
+        if self.state != "preflight":
+            return
+        sources = tuple(sink.view() for sink in self._sinks)
+        found = [*(p for source in sources for p in source_problems(source))]
+        for _, problems in self._checked_streams(self.now(), sources):
+            found += problems
+        blocking = dict.fromkeys(problem.text for problem in found if problem.blocking)
+        self._waiting_for = tuple(blocking)
+        self._ready = not blocking
+
+    def _checked_streams(
+        self, now: float, sources: tuple[SourceView, ...]
+    ) -> Iterator[tuple[StreamView, tuple[Problem, ...]]]:
+        """Every stream with what pre-flight has against it; streams filled by hand have nothing."""
+        by_name = {source.name: source for source in sources}
+        for monitor in self._monitors.values():
+            view = monitor.view(now)
+            if self.state != "preflight" or monitor.source == _MANUAL:
+                yield view, ()
+                continue
+            source = by_name.get(monitor.source)
+            yield (
+                view,
+                preflight_problems(view, source, awaited=monitor.info.awaited, waited_s=now),
+            )
+
+    def _begin_if_due(self, now: float) -> None:
+        if self.state != "preflight":
+            return
+        if self.plan.begin == "auto" and self._ready:
+            self.begin()
+        elif self.plan.override_after_s is not None and now >= self.plan.override_after_s:
+            self.begin(override=True)
+
+    def _stop_if_over(self, tasks: list[asyncio.Task[None]]) -> None:
+        if self._conductor.done and not (self.plan.wait_for_ratings and self._ratings_due):
+            self.stop("the protocol is over")
+        elif tasks and all(task.done() for task in tasks):
+            self.stop("no source has anything more to deliver")
+
+    def _act(self, actions: list[Any]) -> None:
+        for action in actions:
+            match action:
+                case PhaseStarted(t=t, phase=phase):
+                    payload = {"role": phase.role, "speech": phase.speech}
+                    self._phase = self._event("phase", phase.name, t, math.nan, "protocol", payload)
+                    self.say(f"phase {phase.label} started", t)
+                case PhaseEnded(t=t, phase=phase, early=early):
+                    if self._phase is not None:
+                        self._end(self._phase, t)
+                        self._phase = None
+                    self._ended_phase = phase.name
+                    if early:
+                        self._system("phase ended early", t, {"phase": phase.name})
+                    self.say(f"phase {phase.label} ended", t)
+                case CuffDue(t=t, number=number):
+                    self.say(f"cuff reading {number} is due", t)
+                case RatingsDue(t=t, names=names):
+                    self._ratings_due += [(name, self._ended_phase) for name in names]
+                    self.say("ratings are due: " + ", ".join(names), t)
+                case ProtocolEnded(t=t, complete=complete):
+                    self._complete = complete
+                    self._system("protocol ended", t, {"complete": complete})
+
+    async def _obey(self, command: Command) -> dict[str, Any]:
+        """Do what another program asks for."""
+        at = self.clock.at(command.monotonic_ns)
+        refusal = self._do(command, at)
+        if refusal:
+            return {"ok": False, "error": refusal}
+        return {"ok": True, "onset": at, "state": self.state, "t": self.now()}
+
+    def _do(self, command: Command, at: float) -> str:
+        match command.action:
+            case "start":
+                return self.start_window(command.label, command.payload, at=at, source="tag")
+            case "stop":
+                return self.stop_window(command.label, at=at)
+            case "mark":
+                return self.mark(command.label, command.payload, at=at, source="tag")
+            case "note":
+                return self.note(command.label, at=at, source="tag")
+            case "next":
+                return self.next_phase(at=at) if self.state == "running" else self.begin()
+            case "end":
+                self.stop("stopped by 'tag end'")
+                return ""
+            case "status":
+                return ""
+        return f"unknown action {command.action!r}"
+
+    def _close(self) -> None:
+        """End what is open, write everything, and close the file."""
+        now = self.now()
+        if self.state == "running" and not self._conductor.done:
+            self._act(self._conductor.stop(now))
+        for handle in self._windows.values():
+            self._end(handle, now)
+        self._windows.clear()
+        for sink in self._sinks:
+            if sink.known.get("battery") is not None:
+                self._system("battery", now, {"percent": sink.known["battery"]}, source=sink.name)
+        self._system("recording ended", now, {"reason": self._reason or "an error"})
+        self.state = "finished"
+        if self._recorder is not None:
+            facts = {
+                name: {**sink.known, "troubles": sink.troubles}
+                for sink in self._sinks
+                for name in sink.names.values()
+                if sink.known or sink.troubles
+            }
+            self._recorder.close(facts)
+
+    def _result(self) -> RecordingResult:
+        if self._failure is not None:
+            self._discard_if_empty()
+            raise self._failure
+        troubles: dict[str, int] = {}
+        for sink in self._sinks:
+            for kind, count in sink.troubles.items():
+                troubles[kind] = troubles.get(kind, 0) + count
+        return RecordingResult(
+            self.plan.out,
+            self._complete,
+            self._reason,
+            self.now(),
+            self._n_samples(),
+            troubles,
+        )
+
+    def _discard_if_empty(self) -> None:
+        """A recording that never got a sample leaves no file in the way of the next attempt."""
+        if not any(self._n_samples().values()):
+            self.plan.out.unlink(missing_ok=True)
+
+    def _fail(self, error: PhysioError) -> None:
+        self._failure = self._failure or error
+        self.stop(str(error))
+
+    def _n_samples(self) -> dict[str, int]:
+        now = self.now()
+        return {name: monitor.view(now).n_samples for name, monitor in self._monitors.items()}
+
+    def _unstorable(self, stream: str, text: str) -> None:
+        for sink in self._sinks:
+            if stream in sink.names.values():
+                sink.trouble("unstorable", text)
+
+    # Events
+
+    def _time(self, at: float | None) -> float:
+        return self.now() if at is None else at
+
+    def _phase_name(self) -> str:
+        return self._phase.label if self._phase is not None else ""
+
+    def _event(
+        self,
+        kind: str,
+        label: str,
+        onset: float,
+        duration: float,
+        source: str,
+        payload: dict[str, Any] | None,
+    ) -> EventHandle:
+        handle = EventHandle(onset, kind, label, duration, source, payload or {})
+        return self._recorder.event(handle) if self._recorder is not None else handle
+
+    def _end(self, handle: EventHandle, t_end: float) -> None:
+        if self._recorder is not None:
+            self._recorder.end_event(handle, t_end)
+
+    def _system(
+        self, label: str, t: float, payload: dict[str, Any], source: str = "recorder"
+    ) -> None:
+        self._event("system", label, t, 0.0, source, payload)
+        detail = ", ".join(f"{key} {value}" for key, value in payload.items() if value)
+        self.say(f"{label}{f' ({detail})' if detail else ''}", t)
+
+    def say(self, text: str, t: float) -> None:
+        """Log one line."""
+        minutes, seconds = divmod(max(0.0, t), 60)
+        line = f"{int(minutes):3d}:{seconds:04.1f} {text}"
+        self._log.append(line)
+        if self._on_log is not None:
+            self._on_log(line)
+
+    def _hand_sink(self) -> SourceSink:
+        """The sink that the cuff stream belongs to."""
+        return next(s for s in self._sinks if self._manual_cuff in s.names.values())
+
+    def cuff_arrived(self, t: float) -> None:
+        """Tell the protocol that a cuff reading is there."""
+        self._conductor.cuff_arrived(t)
+
+    def _strip(self) -> tuple[Any, float]:
+        for monitor in self._monitors.values():
+            if monitor.info.modality == "ecg":
+                return monitor.strip(_STRIP_S)
+        return RecordingView("preflight", 0.0, "").strip, 0.0
+
+
+async def record_session(
+    plan: RecordingPlan,
+    *,
+    screen: Callable[[Recording], Coroutine[Any, Any, None]] | None = None,
+    on_log: Callable[[str], None] | None = None,
+    on_begin: Callable[[], None] | None = None,
+    handle_signals: bool = False,
+) -> RecordingResult:
+    """Record one session into a file that survives whatever happens.
+
+    Parameters
+    ----------
+    plan : RecordingPlan
+    screen : callable, optional
+        Coroutine function that shows the recording and takes the experimenter's keys; it is
+        started with the recording and cancelled with it.
+    on_log : callable, optional
+        Called with one line for everything that happens.
+    on_begin : callable, optional
+        Called when the protocol starts.
+    handle_signals : bool
+        Whether SIGINT, SIGTERM and SIGHUP end the recording cleanly; for programs whose only
+        business it is.
+
+    Returns
+    -------
+    RecordingResult
+
+    Raises
+    ------
+    OutputError
+        If the file exists or cannot be written; what was recorded before stays readable.
+    RecordingError
+        If a source cannot be found or used.
+
+    Examples
+    --------
+    >>> import asyncio, pathlib, tempfile
+    >>> from physio_hqc.acquisition import RecordingPlan, make_source, record_session
+    >>> from physio_hqc.protocol import load_protocol
+    >>> out = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
+    >>> plan = RecordingPlan(
+    ...     out=out,
+    ...     protocol=load_protocol("lepore_1993").scaled(0.001),
+    ...     sources=(make_source("simulator:streams=ecg,seed=1"),),
+    ...     participant_id="P01",
+    ...     condition="support",
+    ... )
+    >>> result = asyncio.run(record_session(plan))
+    >>> result.complete, result.reason
+    (True, 'the protocol is over')
+    """
+    recording = Recording(plan, on_log=on_log, on_begin=on_begin)
+    running = asyncio.create_task(recording.run())
+    watching = asyncio.create_task(_watch(recording, screen)) if screen is not None else None
+    with _signals(recording) if handle_signals else nullcontext():
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            recording.stop("interrupted")
+            return await running
+        finally:
+            if watching is not None:
+                await _cancel([watching], 2.0)
+
+
+async def _watch(
+    recording: Recording, screen: Callable[[Recording], Coroutine[Any, Any, None]]
+) -> None:
+    """Show the recording. It goes on when the screen breaks, unless it has not begun yet."""
+    try:
+        await screen(recording)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        recording.say(f"the screen broke ({error!r}); end the recording with Ctrl-C", 0.0)
+        if recording.state == "preflight":
+            recording.stop("the screen broke")
+        raise
+
+
+@contextmanager
+def _signals(recording: Recording) -> Iterator[None]:
+    """Turn the signals that ask a program to end into a clean end of the recording."""
+    loop = asyncio.get_running_loop()
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is None:
+            continue
+
+        def stop(*_: Any, name: str = name) -> None:
+            loop.call_soon_threadsafe(recording.stop, f"stopped by {name}")
+
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]], limit_s: float) -> None:
+    """Cancel tasks and wait until they ended, but not for ever; raise what failed of ours."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    done, _ = await asyncio.wait(tasks, timeout=limit_s)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def _from_thread(
+    loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: Any
+) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call, *arguments)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _free(path: Path) -> int | None:
+    try:
+        return shutil.disk_usage(os.fspath(path.absolute().parent)).free
+    except OSError:
+        return None
