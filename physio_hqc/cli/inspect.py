@@ -52,7 +52,12 @@ def _show(facts: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     if not facts["closed"]:
-        screen.print("[yellow]not closed: still being recorded, or its recorder died[/yellow]")
+        state = (
+            "not closed: it is being recorded"
+            if facts["recording"]
+            else "not closed: its recorder died; 'physio-hqc recover' makes a whole file of it"
+        )
+        screen.print(f"[yellow]{state}[/yellow]", soft_wrap=True)
     screen.print(_streams(facts["streams"]))
     for stream in facts["streams"]:
         for line in _remarks(stream):

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 import physio_hqc
-from physio_hqc.cli import demo, devices, import_, inspect, process, simulate
+from physio_hqc.cli import demo, devices, import_, inspect, process, record, recover, simulate, tag
 from physio_hqc.errors import PhysioError
 
 _INTERRUPTED = 128 + 2
@@ -32,6 +32,9 @@ app.command("demo")(demo.demo)
 app.command("import")(import_.import_)
 app.command("inspect")(inspect.inspect)
 app.command("process")(process.process)
+app.command("record")(record.record)
+app.command("recover")(recover.recover)
+app.command("tag")(tag.tag)
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(devices.app, name="devices")
 

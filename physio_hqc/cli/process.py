@@ -51,6 +51,7 @@ def process(
             folder, done = result
             word = "written" if done else "up to date, nothing to do"
             screen.print(f"{escape(folder)}: {word}", soft_wrap=True)
+            _notice(folder)
     if failures:
         for error in failures[:-1]:
             typer.echo(f"error: {error}", err=True)
@@ -81,6 +82,19 @@ def process_one(path: Path, config: str | None, out: Path, report: bool) -> tupl
     with open_session(path) as session:
         write_session_report(session, result, page)
     return folder, True
+
+
+def _notice(folder: Path) -> None:
+    """Say that a recording was processed that had not been closed."""
+    from physio_hqc.pipeline.store import stored_provenance
+
+    provenance = stored_provenance(folder) or {}
+    if provenance.get("input", {}).get("closed", True):
+        return
+    for text in provenance.get("notices", []):
+        if "closed" in str(text):
+            typer.echo(f"notice: {folder.name}: {text}", err=True)
+            return
 
 
 def _refuse_same_names(files: list[Path]) -> None:

@@ -222,7 +222,9 @@ def _is_session(source: Path) -> bool:
     import h5py
 
     with reader_errors(source, "HDF5"), h5py.File(source, "r") as file:
-        return str(file.attrs.get("format", "")).startswith("physio-hqc/")
+        name = file.attrs.get("format", "")
+        text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+        return text.startswith("physio-hqc/")
 
 
 def read_recording(source: str | Path, sfreq: float | None = None) -> Recording:

@@ -181,7 +181,9 @@ def _process(session: Session, run: _Run, sha256: str, folder: Path | None) -> S
     """Compute everything and, with a folder, write it."""
     if not session.closed:
         run.notices.append(
-            "the file was never closed: what was recorded until it broke off is processed"
+            "the file was never closed: it is being recorded, and what had arrived is processed"
+            if session.recording
+            else "the file was never closed: what was recorded until it broke off is processed"
         )
     run.notices.extend(import_notes(session))
     protocol = protocol_of(session, run.fallback)

@@ -73,6 +73,7 @@ def session_facts(session: Session, sha256: str) -> dict[str, Any]:
         "role": session.role,
         "recorded_by": session.software,
         "closed": session.closed,
+        "recording": session.recording,
         "duration_s": _number(session.duration),
     }
 

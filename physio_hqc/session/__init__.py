@@ -10,6 +10,7 @@ from physio_hqc.session.format import (
     BlockFlag,
 )
 from physio_hqc.session.reader import Session, Stream, open_session
+from physio_hqc.session.recover import RecoverReport, recover_session
 from physio_hqc.session.summary import import_notes, summarize
 from physio_hqc.session.timebase import TimeBase, reconstruct
 from physio_hqc.session.writer import SessionWriter
@@ -22,6 +23,7 @@ __all__ = [
     "FORMAT_VERSION",
     "MODALITIES",
     "BlockFlag",
+    "RecoverReport",
     "Session",
     "SessionWriter",
     "Stream",
@@ -29,5 +31,6 @@ __all__ = [
     "import_notes",
     "open_session",
     "reconstruct",
+    "recover_session",
     "summarize",
 ]

@@ -14,6 +14,13 @@ FORMAT: Final = "physio-hqc/session"
 FORMAT_VERSION: Final = 1
 LIBVER: Final = ("v110", "v110")
 
+SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+SUPERBLOCK_BYTES: Final = 48
+"""Signature, version 3, two sizes, flags, base, extension, end of file, root, checksum."""
+
+GROWING: Final = 5
+"""Flags of the superblock: being written, and in such a way that it can be read meanwhile."""
+
 MODALITIES: Final = ("ecg", "bp", "cuff", "eda", "rr", "ppg", "resp", "acc", "temp", "other")
 """What a stream can be; ``other`` is a channel that was kept although nobody said what it is."""
 
@@ -48,6 +55,7 @@ MAX_STREAMS: Final = 1024
 MAX_CHANNELS: Final = 1024
 MAX_EVENTS: Final = 5_000_000
 MAX_TEXT_BYTES: Final = 1_000_000
+MAX_FACT_BYTES: Final = 4_000_000
 MAX_COMPRESSION_RATIO: Final = 1100
 """DEFLATE cannot exceed about 1032:1; a data set that claims more was never written."""
 

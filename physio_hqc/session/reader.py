@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -24,15 +25,20 @@ from physio_hqc.session.format import (
     EVENT_DTYPE,
     FORMAT,
     FORMAT_VERSION,
+    GROWING,
     LIBVER,
     MAX_CHANNELS,
     MAX_COMPRESSION_RATIO,
     MAX_EVENTS,
+    MAX_FACT_BYTES,
     MAX_STREAMS,
     MAX_TEXT_BYTES,
     MODALITIES,
+    SIGNATURE,
+    SUPERBLOCK_BYTES,
 )
 from physio_hqc.session.grid import EvenGrid, even_grid
+from physio_hqc.session.locks import is_being_written
 from physio_hqc.session.timebase import TimeBase, reconstruct
 
 if TYPE_CHECKING:
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
 _KNOWN_FILTERS = {"gzip", "lzf", None}
 _MIN_DECLARED_BYTES = 1 << 26
 _PROBE_S = 20.0
+_ATTEMPTS = 5
+_PAUSE_S = 0.05
 
 PIECE = 1 << 18
 """Places in a piece of `Stream.filled_pieces`: four minutes at 1000 Hz, 2 MB a channel."""
@@ -101,6 +109,8 @@ class Session:
     created_utc, software : str
     closed : bool
         False while it is being recorded, or after a recorder died.
+    recording : bool
+        Whether a recorder was writing it when it was opened. What is read stays as it was then.
     streams : dict of str to Stream
     """
 
@@ -142,6 +152,8 @@ class Session:
         if not -(2**63) <= self.t0_unix_ns < 2**63:
             raise SessionFileError(f"{self.path}: its start time makes no sense")
         self.closed = bool(attrs.get("closed", False))
+        self.recording = not self.closed and is_being_written(self.path)
+        facts = _facts_of(self._file, self.path, self.path.stat().st_size)
         size = self.path.stat().st_size
         root = _member(self._file, "streams", h5py.Group, self.path)
         if len(root) > MAX_STREAMS:
@@ -149,7 +161,9 @@ class Session:
         self.streams: dict[str, Stream] = {}
         for name in root:
             group = _member(root, name, h5py.Group, self.path)
-            self.streams[name] = Stream(group, name, self.path, size)
+            stream = Stream(group, name, self.path, size, whole=self.closed)
+            stream.device |= facts.get(name, {})
+            self.streams[name] = stream
         self._event_rows = _checked(
             _member(self._file, "events", h5py.Dataset, self.path), self.path, size
         )
@@ -195,7 +209,7 @@ class Session:
         import pandas as pd
 
         with _damage(self.path):
-            rows = self._event_rows[:]
+            rows = self._stored_events()
             table = pd.DataFrame(
                 {
                     "onset": rows["onset"],
@@ -205,6 +219,25 @@ class Session:
                 }
             )
         return table.sort_values("onset", kind="stable", ignore_index=True)
+
+    def _stored_events(self) -> NDArray[np.void]:
+        """Rows of the events; those that a dying recorder did not finish are left out."""
+        if self.closed:
+            rows: NDArray[np.void] = self._event_rows[:]
+            return rows
+        for attempt in range(_ATTEMPTS):
+            try:
+                rows = self._event_rows[:]
+                break
+            except OSError:
+                # The recorder is ending an event at this moment.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(_PAUSE_S)
+                self._event_rows.id.refresh()
+        told: NDArray[np.bool_] = (rows["kind"] != b"") & np.isfinite(rows["onset"])
+        complete: NDArray[np.void] = rows[told]
+        return complete
 
     def windows(self, kind: str | None = None, label: str | None = None) -> pd.DataFrame:
         """Stretches tagged in the session: phases and interaction windows.
@@ -277,9 +310,12 @@ class Stream:
     device : dict
     """
 
-    def __init__(self, group: h5py.Group, name: str, path: Path, file_size: int) -> None:
+    def __init__(
+        self, group: h5py.Group, name: str, path: Path, file_size: int, whole: bool
+    ) -> None:
         self.name = name
         self._path = path
+        self._whole = whole
         attrs = group.attrs
         self.modality = _text(attrs["modality"])
         if self.modality not in MODALITIES:
@@ -294,12 +330,15 @@ class Stream:
         self.device: dict[str, Any] = _json(attrs["device"], dict)
         self.scale = _numbers(attrs["scale"])
         self.offset = _numbers(attrs["offset"])
-        self._samples = _checked(_member(group, "samples", h5py.Dataset, path), path, file_size)
+        # In this order: a recorder writes samples first, and then the rows that tell of them.
         self._blocks = _checked(_member(group, "blocks", h5py.Dataset, path), path, file_size)
+        self._n_rows = int(self._blocks.shape[0]) if self._blocks.ndim else 0
         self._times = None
         if self.sfreq == 0:
             self._times = _checked(_member(group, "times", h5py.Dataset, path), path, file_size)
+        self._samples = _checked(_member(group, "samples", h5py.Dataset, path), path, file_size)
         self._check_layout()
+        self._n_stored = int(self._samples.shape[0])
 
     def _check_layout(self) -> None:
         shape, where = self._samples.shape, f"{self._path}: stream {self.name!r}"
@@ -324,20 +363,27 @@ class Stream:
     def blocks(self) -> NDArray[np.void]:
         """Rows of the packets, as measured: first_sample, n_samples, times, flags."""
         with _damage(self._path):
-            rows: NDArray[np.void] = self._blocks[:]
+            rows: NDArray[np.void] = self._blocks[: self._n_rows]
         stop = rows["first_sample"] + rows["n_samples"]
         # A recorder that died between the two writes leaves samples without a row: not counted.
         fine = (rows["first_sample"] >= 0) & (rows["n_samples"] >= 0) & (stop <= self._n_stored)
         fine &= np.isfinite(rows["t_received"])
-        if not fine.all():
+        if self._whole and not fine.all():
             raise SessionFileError(
                 f"{self._path}: stream {self.name!r} has packets beyond its samples"
             )
-        return rows
+        # Rows that were being written when it died are empty.
+        return rows if self._whole else rows[fine & (rows["n_samples"] > 0)]
 
-    @property
-    def _n_stored(self) -> int:
-        return int(self._samples.shape[0])
+    @cached_property
+    def _n_own(self) -> int:
+        """Samples of an irregular stream that are complete: value, time, and row of the packet."""
+        assert self._times is not None
+        if self._whole:
+            return self._n_stored
+        rows = self.blocks
+        told = int((rows["first_sample"] + rows["n_samples"]).max()) if len(rows) else 0
+        return min(told, int(self._times.shape[0]))
 
     @cached_property
     def timebase(self) -> TimeBase:
@@ -350,8 +396,8 @@ class Stream:
     def _own_times(self) -> NDArray[np.float64]:
         assert self._times is not None
         with _damage(self._path):
-            times: NDArray[np.float64] = self._times[: self._n_stored]
-        if len(times) < self._n_stored or not np.isfinite(times).all():
+            times: NDArray[np.float64] = self._times[: self._n_own]
+        if len(times) < self._n_own or not np.isfinite(times).all():
             raise SessionFileError(f"{self._path}: stream {self.name!r} has samples without times")
         return times
 
@@ -362,7 +408,7 @@ class Stream:
     @property
     def n_samples(self) -> int:
         """Samples that are presented (repeated packets left out)."""
-        return self._n_stored if self._times is not None else self.timebase.n_samples
+        return self._n_own if self._times is not None else self.timebase.n_samples
 
     @property
     def measured_sfreq(self) -> float:
@@ -558,13 +604,15 @@ class Stream:
         """Read samples [start, stop) of the presented order, in physical units."""
         with _damage(self._path):
             raw = self._stored(start, stop)
-        result: NDArray[np.float64] = raw.astype(np.float64) * self.scale + self.offset
+        # Damaged floats may be what no arithmetic can take.
+        with np.errstate(invalid="ignore", over="ignore"):
+            result: NDArray[np.float64] = raw.astype(np.float64) * self.scale + self.offset
         return result
 
     def _stored(self, start: int, stop: int) -> Any:
         """Stored samples in presented order."""
         if self._times is not None:
-            return self._samples[: self._n_stored][self._own_order[start:stop]]
+            return self._samples[: self._n_own][self._own_order[start:stop]]
         pieces = self.timebase.pieces
         if pieces is None:
             return self._samples[start:stop]
@@ -591,18 +639,34 @@ def _open_hdf5(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking="best-effort")
     except OSError as error:
         text = str(error)
-        if "truncated" in text or "eof" in text.lower():
+        if not is_marked_growing(path):
+            if "truncated" in text or "eof" in text.lower():
+                raise SessionFileError(
+                    f"{path} is truncated: it is shorter than it says it is; take a whole copy, "
+                    f"or save what is left: 'physio-hqc recover'"
+                ) from error
+            if "signature" in text:
+                raise SessionFileError(
+                    f"{path} is no session file (not HDF5); "
+                    f"vendor files become sessions by 'physio-hqc import'"
+                ) from error
             raise SessionFileError(
-                f"{path} is truncated: it is shorter than it says it is; take a whole copy"
+                f"{path} cannot be opened: {text.splitlines()[0]}; "
+                f"'physio-hqc recover' saves what is left"
             ) from error
-        if "signature" in text:
-            raise SessionFileError(
-                f"{path} is no session file (not HDF5); "
-                f"vendor files become sessions by 'physio-hqc import'"
-            ) from error
-        if "already open for write" not in text:
-            raise SessionFileError(f"{path} cannot be opened: {text.splitlines()[0]}") from error
     return _open_growing(path)
+
+
+def is_marked_growing(path: Path) -> bool:
+    """Whether the file says of itself that it is being written and can be read meanwhile.
+
+    Its length tells nothing then: HDF5 counts room that it has not written yet.
+    """
+    with path.open("rb") as file:
+        start = file.read(SUPERBLOCK_BYTES)
+    return (
+        len(start) == SUPERBLOCK_BYTES and start[:8] == SIGNATURE and start[11] & GROWING == GROWING
+    )
 
 
 def _open_growing(path: Path) -> h5py.File:
@@ -617,7 +681,7 @@ def _open_growing(path: Path) -> h5py.File:
         return h5py.File(path, "r", libver=LIBVER, swmr=True, locking="best-effort")
     except (subprocess.SubprocessError, OSError) as error:
         raise SessionFileError(
-            f"{path} was not closed and is damaged beyond what reading can mend"
+            f"{path} was not closed and is damaged: 'physio-hqc recover' saves what is left"
         ) from error
 
 
@@ -669,6 +733,29 @@ def _checked(dataset: h5py.Dataset, path: Path, file_size: int) -> h5py.Dataset:
             f"{path}: {dataset.name} claims {declared / 1e6:.0f} MB, more than the file holds"
         )
     return dataset
+
+
+def _facts_of(file: h5py.File, path: Path, size: int) -> dict[str, dict[str, Any]]:
+    """Facts of the devices that were learned while recording, by stream."""
+    if file.get("facts", getlink=True) is None:
+        return {}
+    lines = _checked(_member(file, "facts", h5py.Dataset, path), path, size)
+    if lines.dtype != np.uint8 or lines.ndim != 1 or len(lines) > MAX_FACT_BYTES:
+        raise SessionFileError(f"{path}: the facts are not laid out as format 1 says")
+    return learned_facts(bytes(lines[:]))
+
+
+def learned_facts(lines: bytes) -> dict[str, dict[str, Any]]:
+    """Facts of the devices from lines of JSON, by stream; the last one of a name counts."""
+    facts: dict[str, dict[str, Any]] = {}
+    for line in lines.split(b"\n"):
+        try:
+            entry = json.loads(line)
+            facts.setdefault(str(entry["stream"]), {}).update(entry["device"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            # A line that a dying recorder did not finish.
+            continue
+    return facts
 
 
 def _text(value: Any) -> str:

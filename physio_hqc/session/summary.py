@@ -52,6 +52,7 @@ def summarize(session: Session) -> dict[str, Any]:
         "t0_unix_ns": session.t0_unix_ns or None,
         "software": session.software,
         "closed": session.closed,
+        "recording": session.recording,
         "duration_s": round(session.duration, 6),
         "notes": import_notes(session),
         "streams": [_stream(stream) for stream in session.streams.values()],

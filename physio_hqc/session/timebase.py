@@ -183,6 +183,7 @@ def _with_device_clock(rows: NDArray[np.void], sfreq: float) -> TimeBase:
     n = rows["n_samples"].astype(np.int64)
     last = np.cumsum(n) - 1
     stamp = rows["t_device"].astype(np.float64)
+    told = (rows["flags"] & int(BlockFlag.GAP_BEFORE)) != 0
     broken = (rows["flags"] & int(_BREAKS)) != 0
     broken[0] = True
     broken[1:] |= np.diff(epoch) != 0
@@ -191,6 +192,10 @@ def _with_device_clock(rows: NDArray[np.void], sfreq: float) -> TimeBase:
         missing = np.diff(stamp) - n[1:] / rate
         longest = np.minimum(n[1:], n[:-1]) / rate
         broken[1:] |= missing > 0.5 * np.maximum(longest, 1.5 / rate)
+        # A counter tells of a gap at once; a late packet may have filled it since.
+        other = (rows["flags"][1:] & int(_BREAKS & ~BlockFlag.GAP_BEFORE)) != 0
+        filled = told[1:] & ~other & (np.diff(epoch) == 0) & (np.abs(missing) < 0.5 / rate)
+        broken[1:] &= ~filled
     starts = np.flatnonzero(broken)
     stops = np.append(starts[1:], len(rows))
     segments = np.zeros(len(starts), dtype=SEGMENT_DTYPE)
@@ -457,7 +462,7 @@ def _sortable_stamps(rows: NDArray[np.void], sfreq: float) -> Floats:
 
 def _typical_rate(last: Ints, stamp: Floats, broken: NDArray[np.bool_], sfreq: float) -> float:
     """Median rate from packet to packet; the nominal one where that is implausible."""
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         rates = np.diff(last) / np.diff(stamp)
     rates = rates[~broken[1:] & np.isfinite(rates)]
     rates = rates[np.abs(rates / sfreq - 1) < MAX_RATE_ERROR]

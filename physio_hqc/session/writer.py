@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
+import tempfile
+import threading
 import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import h5py
 import numpy as np
@@ -19,23 +22,32 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import physio_hqc
 from physio_hqc.errors import OutputError, SessionFileError
+from physio_hqc.session._stream_writer import StreamWriter, disk_errors, open_table
 from physio_hqc.session.format import (
-    BLOCK_DTYPE,
     EVENT_DTYPE,
     EVENT_KINDS,
     FORMAT,
     FORMAT_VERSION,
-    LIBVER,
     MAX_CHANNELS,
+    MAX_FACT_BYTES,
     MAX_STREAMS,
     MAX_TEXT_BYTES,
     MODALITIES,
     UNKNOWN_T0,
-    BlockFlag,
 )
-from physio_hqc.session.timebase import MAX_RATE_ERROR
+from physio_hqc.session.locks import is_being_written, lock_for_writing
 
 _STREAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_MAX_WAITING: Final = 4096
+"""Rows that may wait in memory for a flush."""
+_COPIED: Final = 1 << 18
+"""Samples that are copied at once."""
+_ATTEMPTS: Final = 20
+_PAUSE_S: Final = 0.01
+_MAX_FIXED_BYTES: Final = 60_000
+_LONG_FACTS: Final = 2048
+"""Facts longer than this are written once, at the end, instead of at every change."""
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class SessionWriter:
@@ -60,9 +72,17 @@ class SessionWriter:
         ISO 8601; the time of second 0 by default, or now where that is not known.
     overwrite : bool
         Replace an existing file instead of refusing.
+        A file that is being recorded is never replaced.
     atomic : bool
         Write into a hidden sibling and rename it on a clean close; on an error nothing is left.
         For imports and simulations. A live recording must not be atomic: it is to survive a crash.
+    software : str
+        What recorded the session; this package by default.
+
+    Attributes
+    ----------
+    path : Path
+    session_id : str
 
     Raises
     ------
@@ -97,19 +117,26 @@ class SessionWriter:
         created_utc: str | None = None,
         overwrite: bool = False,
         atomic: bool = False,
+        software: str = "",
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not overwrite:
-            raise OutputError(f"{self.path} exists already: choose another name, or --overwrite it")
-        self._target = self._hidden_sibling() if atomic else self.path
+        self.session_id = session_id or str(uuid.uuid4())
         self._atomic = atomic
-        self._streams: dict[str, _StreamWriter] = {}
-        self._started = False
+        self._streams: dict[str, StreamWriter] = {}
+        self._declared: dict[str, dict[str, Any]] = {}
+        self._compressed: set[str] = set()
+        self._file: h5py.File | None = None
+        self._descriptor = -1
+        self._guard = threading.Lock()
+        self._open = True
+        self._events_waiting: list[NDArray[np.void]] = []
+        self._n_events = 0
+        self._facts_waiting: dict[str, dict[str, Any]] = {}
         t0 = time.time_ns() if t0_unix_ns is None else int(t0_unix_ns)
-        attrs: dict[str, Any] = {
+        self._attrs: dict[str, Any] = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "session_id": session_id or str(uuid.uuid4()),
+            "session_id": self.session_id,
             "created_utc": created_utc or _iso_utc(time.time_ns() if t0 == UNKNOWN_T0 else t0),
             "t0_unix_ns": np.int64(t0),
             "participant_id": participant_id,
@@ -117,35 +144,100 @@ class SessionWriter:
             "dyad_id": dyad_id,
             "role": role,
             "protocol": protocol,
-            "software": f"physio_hqc {physio_hqc.__version__}",
+            "software": software or f"physio_hqc {physio_hqc.__version__}",
             "closed": False,
         }
-        for name, value in attrs.items():
+        for name, value in self._attrs.items():
             if isinstance(value, str) and len(value.encode()) > 60_000:
                 raise SessionFileError(f"{name} is too long for a session file (60 kB at most)")
-        self._file: h5py.File | None = None
+        self._target = self._hidden_sibling() if atomic else self.path
         try:
-            self._create(attrs)
+            self._claim(overwrite)
         except OSError as error:
             raise OutputError(f"cannot create {self.path}: {_reason(error)}") from error
-        except BaseException:
-            if atomic:
-                self._discard()
-            raise
 
-    def _create(self, attrs: dict[str, Any]) -> None:
-        self._file = h5py.File(self._target, "w", libver=LIBVER)
-        self._file.attrs.update(attrs)
-        self._file.create_group("streams")
-        self._events = self._file.create_dataset(
-            "events",
-            shape=(0,),
-            maxshape=(None,),
-            chunks=(16,),
-            dtype=EVENT_DTYPE,
-            compression="gzip",
-            compression_opts=1,
-        )
+    def _claim(self, overwrite: bool) -> None:
+        """Create the file, whole and without streams, so that no other writer takes its name."""
+        if self.path.exists() or self.path.is_symlink():
+            self._refuse_existing(overwrite)
+        if self._atomic:
+            self._replace_target()
+            return
+        if overwrite and self.path.exists():
+            self._take_over()
+            return
+        try:
+            self._descriptor = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666
+            )
+        except FileExistsError:
+            self._refuse_existing(overwrite=False)
+        lock_for_writing(self._descriptor)
+        _write_all(self._descriptor, self._skeleton())
+
+    def _refuse_existing(self, overwrite: bool) -> None:
+        if is_being_written(self.path):
+            raise OutputError(f"{self.path} is being recorded right now: choose another name")
+        if not overwrite:
+            raise OutputError(f"{self.path} exists already: choose another name, or --overwrite it")
+
+    def _take_over(self) -> None:
+        """Replace an existing file, unless another writer is about to do the same."""
+        old = os.open(self.path, os.O_RDWR | _BINARY)
+        try:
+            if not lock_for_writing(old):
+                raise OutputError(f"{self.path} is being recorded right now: choose another name")
+            self._replace_target()
+        finally:
+            os.close(old)
+
+    def _replace_target(self) -> None:
+        """Put a file with the streams declared so far in the place of the one that is there.
+
+        Whoever opens it, or finds it after a crash, sees the one or the other, whole.
+        """
+        image = self._skeleton()
+        fresh = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
+        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        try:
+            _write_all(descriptor, image)
+            lock_for_writing(descriptor)
+            if os.name == "nt":
+                # Windows renames no open file: there the old file is written over.
+                os.close(descriptor)
+                descriptor = os.open(self._target, os.O_RDWR | os.O_CREAT | _BINARY)
+                _write_all(descriptor, image)
+                fresh.unlink()
+            else:
+                fresh.replace(self._target)
+        except BaseException:
+            os.close(descriptor)
+            fresh.unlink(missing_ok=True)
+            raise
+        self._swap_descriptor(descriptor)
+
+    def _skeleton(self) -> bytes:
+        """The file as it is before the first packet."""
+        with _in_memory() as file:
+            _describe(file, self._attrs)
+            root = file.create_group("streams")
+            for name, declared in self._declared.items():
+                group = root.create_group(name)
+                _describe(group, declared | {"device": _json_text(declared["device"], name)})
+                self._streams[name].create(group, name in self._compressed)
+            file.create_dataset(
+                "events",
+                shape=(0,),
+                maxshape=(None,),
+                chunks=(16,),
+                dtype=EVENT_DTYPE,
+                compression="gzip",
+                compression_opts=1,
+            )
+            file.create_dataset("facts", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
+            file.flush()
+            image: bytes = file.id.get_file_image()
+        return image
 
     def _hidden_sibling(self) -> Path:
         return self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
@@ -160,14 +252,13 @@ class SessionWriter:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None and self._atomic:
-            self._discard()
+            self.abandon()
             return
         try:
             self.close()
         except BaseException:
             # Closing may be interrupted as well: still the old file or the new one, never a half.
-            if self._atomic:
-                self._discard()
+            self.abandon()
             raise
 
     @property
@@ -217,8 +308,8 @@ class SessionWriter:
         SessionFileError
             If a value makes no sense, the name is taken, or recording has begun.
         """
-        file = self._open_file()
-        if self._started:
+        self._check_open()
+        if self._file is not None:
             raise SessionFileError(f"stream {name!r} must be declared before the first packet")
         if name in self._streams:
             raise SessionFileError(f"stream {name!r} exists already")
@@ -238,17 +329,20 @@ class SessionWriter:
         columns = [name] if channels is None else list(channels)
         if not 1 <= len(columns) <= MAX_CHANNELS:
             raise SessionFileError(f"stream {name!r}: {len(columns)} channels make no sense")
-        group = file["streams"].create_group(name)
-        group.attrs["modality"] = modality
-        group.attrs["units"] = "µS" if units in ("uS", "μS") else units
-        group.attrs["sfreq"] = float(sfreq)
-        group.attrs["scale"] = _per_channel(scale, len(columns), name)
-        group.attrs["offset"] = _per_channel(offset, len(columns), name)
-        group.attrs["channels"] = json.dumps(columns, ensure_ascii=False)
-        group.attrs["device"] = _json_text(device or {}, f"stream {name!r}: device")
-        self._streams[name] = _StreamWriter(
-            group, name, number_type, len(columns), float(sfreq), compress
-        )
+        known = dict(device or {})
+        _json_text(known, f"stream {name!r}: device")
+        self._declared[name] = {
+            "modality": modality,
+            "units": "µS" if units in ("uS", "μS") else units,
+            "sfreq": float(sfreq),
+            "scale": _per_channel(scale, len(columns), name),
+            "offset": _per_channel(offset, len(columns), name),
+            "channels": json.dumps(columns, ensure_ascii=False),
+            "device": known,
+        }
+        self._streams[name] = StreamWriter(name, number_type, len(columns), float(sfreq))
+        if compress:
+            self._compressed.add(name)
 
     def append(
         self,
@@ -285,7 +379,80 @@ class SessionWriter:
             If the stream is unknown or the samples do not fit it.
         """
         stream = self._regular(name)
-        return stream.append(samples, t_received, t_device, flags)
+        values = stream.as_samples(samples)
+        return not self._append(stream, values, [len(values)], [t_received], [t_device], [flags])
+
+    def append_packets(
+        self,
+        name: str,
+        samples: ArrayLike,
+        counts: ArrayLike,
+        t_received: ArrayLike,
+        t_device: ArrayLike,
+        flags: ArrayLike,
+    ) -> int:
+        """Append many packets of a regular stream at once: the same as `append` for each.
+
+        Parameters
+        ----------
+        name : str
+            A declared stream.
+        samples : array-like, shape (n,) or (n, C)
+            Values of all packets, one behind the other.
+        counts : array-like, shape (p,)
+            Samples of each packet; their sum is n.
+        t_received, t_device : array-like, shape (p,)
+            Arrival, and the device's own time or NaN, of each packet's last sample, in seconds.
+        flags : array-like, shape (p,)
+            :class:`~physio_hqc.session.BlockFlag` values.
+
+        Returns
+        -------
+        int
+            Packets that were repetitions of recent ones and were dropped.
+
+        Raises
+        ------
+        SessionFileError
+            If the stream is unknown or something does not fit; then nothing was appended.
+        OSError
+            If it cannot be written: see `abandon`.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
+        >>> with SessionWriter(path) as writer:
+        ...     writer.add_stream("eda", modality="eda", units="µS", sfreq=4.0)
+        ...     samples, counts = [5.0, 5.1, 5.2, 5.2], [2, 1, 1]
+        ...     arrivals, stamps = [0.3, 0.6, 0.6], [0.25, 0.5, 0.5]
+        ...     writer.append_packets("eda", samples, counts, arrivals, stamps, [0, 0, 0])
+        1
+        """
+        return self._append(self._regular(name), samples, counts, t_received, t_device, flags)
+
+    def _append(
+        self,
+        stream: StreamWriter,
+        samples: ArrayLike,
+        counts: ArrayLike,
+        t_received: ArrayLike,
+        t_device: ArrayLike,
+        flags: ArrayLike,
+    ) -> int:
+        columns = (
+            np.asarray(counts, dtype=np.int64),
+            np.asarray(t_received, dtype=np.float64),
+            np.asarray(t_device, dtype=np.float64),
+            np.asarray(flags, dtype=np.uint32),
+        )
+        if columns[0].ndim != 1 or len({column.shape for column in columns}) != 1:
+            raise SessionFileError(
+                f"stream {stream.name!r}: packets need one count, two times and flags each"
+            )
+        n_dropped = stream.append(samples, *columns)
+        self._bound_waiting(stream.n_waiting)
+        return n_dropped
 
     def append_segment(
         self, name: str, samples: ArrayLike, t_start: float, sfreq: float | None = None
@@ -308,7 +475,9 @@ class SessionWriter:
             If the stream is unknown, the samples do not fit it, the stretch begins before the
             previous one ended, or its rate is more than 5 percent off the nominal one.
         """
-        self._regular(name).append_segment(samples, float(t_start), sfreq)
+        stream = self._regular(name)
+        stream.append_segment(samples, float(t_start), sfreq)
+        self._bound_waiting(stream.n_waiting)
 
     def append_irregular(
         self,
@@ -351,8 +520,61 @@ class SessionWriter:
         if not len(values):
             return
         arrival = float(times[-1]) if t_received is None else float(t_received)
-        _extend(stream.times, times)
-        stream.write(values, arrival, math.nan, flags)
+        with disk_errors():
+            stream.times.extend(times)
+        stream.write_packet(values, arrival, math.nan, flags)
+        self._bound_waiting(stream.n_waiting)
+
+    def copy_packets(
+        self,
+        name: str,
+        samples: NDArray[Any],
+        rows: NDArray[np.void],
+        times_s: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Append packets of another session file as they are, with the flags they have there.
+
+        Parameters
+        ----------
+        name : str
+            A declared stream.
+        samples : ndarray, shape (n,) or (n, C)
+            Stored samples of the other file, in the stream's number type.
+        rows : structured ndarray, shape (p,)
+            Rows of the other file's ``blocks``; they say which samples are copied.
+        times_s : ndarray, shape (n,), optional
+            Times of the samples of an irregular stream.
+        """
+        stream = self._stream(name)
+        stops = np.cumsum(rows["n_samples"])
+        at = 0
+        while at < len(rows):
+            # Packets of some 2 MB together, or one that is longer.
+            done = stops[at - 1] if at else 0
+            end = max(at + 1, int(np.searchsorted(stops, done + _COPIED, side="right")))
+            self._copy(stream, samples, rows[at:end], times_s)
+            at = end
+
+    def _copy(
+        self,
+        stream: StreamWriter,
+        samples: NDArray[Any],
+        rows: NDArray[np.void],
+        times_s: NDArray[np.float64] | None,
+    ) -> None:
+        n = int(rows["n_samples"].sum())
+        # One long packet may be a whole recording: its samples are copied piece by piece.
+        for start in range(0, n, _COPIED):
+            if len(rows) == 1:
+                first = int(rows["first_sample"][0])
+                index: Any = slice(first + start, first + min(n, start + _COPIED))
+            else:
+                begin = rows["first_sample"] - np.cumsum(rows["n_samples"]) + rows["n_samples"]
+                index = np.repeat(begin, rows["n_samples"]) + np.arange(n)
+            times = None if times_s is None else np.asarray(times_s[index])
+            stream.add_samples(stream.as_samples(samples[index]), times)
+        stream.add_rows(rows.copy())
+        self._bound_waiting(stream.n_waiting)
 
     def add_event(
         self,
@@ -392,195 +614,280 @@ class SessionWriter:
         row["source"] = _cut(source, EVENT_DTYPE["source"].itemsize).encode()
         row["payload"] = text.encode()
         self._start()
-        _extend(self._events, row)
-        return len(self._events) - 1
+        self._events_waiting.append(row)
+        self._n_events += 1
+        self._bound_waiting(len(self._events_waiting))
+        return self._n_events - 1
 
     def end_event(self, index: int, t_end: float) -> None:
         """Close an open event at `t_end` (seconds since the session's start)."""
-        self._open_file()
-        if not 0 <= index < len(self._events):
+        self._check_open()
+        if not 0 <= index < self._n_events:
             raise SessionFileError(f"there is no event {index} to end")
-        row = self._events[index]
-        row["duration"] = max(0.0, t_end - row["onset"])
-        self._events[index] = row
+        waiting = index - (self._n_events - len(self._events_waiting))
+        if waiting >= 0:
+            row = self._events_waiting[waiting]
+            row["duration"] = np.maximum(0.0, t_end - row["onset"])
+            return
+        with disk_errors():
+            row = self._events.dataset[index : index + 1]
+            row["duration"] = np.maximum(0.0, t_end - row["onset"])
+            self._events.write(index, row)
+
+    def update_device(self, name: str, facts: dict[str, Any]) -> None:
+        """Add what was learned of a stream's device while it was recorded.
+
+        Goes into the file with the next flush; facts of more than 2 kB are written once, at the
+        end.
+
+        Parameters
+        ----------
+        name : str
+            A declared stream.
+        facts : dict
+            Replace facts of the same name; what JSON can hold.
+
+        Raises
+        ------
+        SessionFileError
+            If the stream is unknown or JSON cannot hold the facts.
+        """
+        self._check_open()
+        if name not in self._streams:
+            raise SessionFileError(f"no stream {name!r} was declared")
+        device = self._declared[name]["device"]
+        new = {key: fact for key, fact in facts.items() if key not in device or device[key] != fact}
+        if not new:
+            return
+        _json_text(device | new, f"stream {name!r}: device")
+        # What the caller still changes must not change here.
+        self._declared[name]["device"] = device | json.loads(_json_text(new, name))
+        if self._file is not None:
+            self._facts_waiting.setdefault(name, {}).update(new)
 
     def flush(self) -> None:
-        """Hand everything written so far to the operating system."""
-        self._open_file().flush()
+        """Hand everything appended so far to the operating system: no crash of ours can take it.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; what was flushed before is safe. See `abandon`.
+        """
+        self._check_open()
+        self._start()
+        self._flush(at_end=False)
+
+    def _flush(self, *, at_end: bool) -> None:
+        """Write samples, flush, write the rows that tell of them, flush.
+
+        Within one flush HDF5 may write rows before samples; a crash between the two would leave
+        rows of samples that never came to be.
+        """
+        assert self._file is not None
+        with disk_errors():
+            self._file.flush()
+            streams = [stream for stream in self._streams.values() if stream.waiting]
+            facts = self._waiting_facts(at_end)
+            if not (streams or self._events_waiting or facts):
+                return
+            for stream in streams:
+                stream.write_waiting()
+            if self._events_waiting:
+                rows = np.concatenate(self._events_waiting)
+                self._events_waiting = []
+                self._events.extend(rows)
+            self._facts.extend(np.frombuffer(facts, dtype=np.uint8))
+            self._file.flush()
+
+    def _waiting_facts(self, at_end: bool) -> bytes:
+        """Lines of JSON with the facts that are to be written now."""
+        lines = b""
+        room = (MAX_FACT_BYTES if at_end else MAX_FACT_BYTES // 2) - self._facts.n
+        for name, facts in list(self._facts_waiting.items()):
+            short = {
+                key: fact
+                for key, fact in facts.items()
+                if at_end or len(json.dumps(fact)) <= _LONG_FACTS
+            }
+            line = _json_text({"stream": name, "device": short}, name).encode() + b"\n"
+            if short and len(lines) + len(line) <= room:
+                lines += line
+                left = {key: fact for key, fact in facts.items() if key not in short}
+                self._facts_waiting[name] = left
+                if not left:
+                    del self._facts_waiting[name]
+        return lines
+
+    def sync(self) -> None:
+        """Have the file system write what was flushed to the disk (fsync).
+
+        May be called from another thread than the one that appends, and does not hold it up.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails.
+        """
+        with self._guard:
+            if self._descriptor < 0:
+                return
+            # One of its own: the writer may close the file in the meantime.
+            descriptor = os.dup(self._descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
-        """Mark the session as closed and close the file; closing twice is harmless."""
-        if self._file is None:
+        """Mark the session as closed and close the file; closing twice is harmless.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; then call `abandon`.
+        """
+        if not self._open:
             return
-        self._file.close()
-        self._file = None
-        with h5py.File(self._target, "r+", libver=LIBVER) as file:
-            file.attrs["closed"] = True
+        self._start()
+        self._flush(at_end=True)
+        assert self._file is not None
+        with disk_errors():
+            h5py.h5a.open(self._file.id, b"closed").write(np.array(True))
+            self._file.flush()
+            self._file.close()
+        self._release()
         if self._atomic:
             self._target.replace(self.path)
 
-    def _discard(self) -> None:
-        try:
-            if self._file is not None:
-                self._file.close()
-        finally:
-            self._file = None
-            self._target.unlink(missing_ok=True)
+    def abandon(self) -> None:
+        """Let go of the file as it stands on the disk, after an OSError; never raises.
 
-    def _open_file(self) -> h5py.File:
-        if self._file is None:
+        What was flushed last can be read; the session stays marked as not closed.
+        """
+        if not self._open:
+            return
+        with contextlib.suppress(Exception):
+            if self._file is not None:
+                _let_go(self._file)
+        self._release()
+        if self._atomic:
+            with contextlib.suppress(OSError):
+                self._target.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        """Give up file, lock and what waits."""
+        self._open = False
+        self._file = None
+        self._events_waiting, self._facts_waiting = [], {}
+        self._swap_descriptor(-1)
+
+    def _swap_descriptor(self, new: int) -> None:
+        """Take another descriptor, which holds the lock; `sync` may run in another thread."""
+        with self._guard:
+            old, self._descriptor = self._descriptor, new
+        if old >= 0:
+            os.close(old)
+
+    def _check_open(self) -> None:
+        if not self._open:
             raise SessionFileError(f"{self.path} is closed")
-        return self._file
 
     def _start(self) -> None:
-        file = self._open_file()
-        if not self._started:
-            file.flush()
-            file.swmr_mode = True
-            self._started = True
+        """Begin to record: from here on other processes can read the file while it grows."""
+        if self._file is not None:
+            return
+        self._check_open()
+        with disk_errors():
+            self._replace_target()
+            self._file = _open_growing(self._target)
+        for name, stream in self._streams.items():
+            stream.attach(self._file["streams"][name])
+        self._events = open_table(self._file, "events")
+        self._facts = open_table(self._file, "facts")
 
-    def _stream(self, name: str) -> _StreamWriter:
+    def _bound_waiting(self, n: int) -> None:
+        """Flush what waits before it grows large."""
+        if n >= _MAX_WAITING:
+            self.flush()
+
+    def _stream(self, name: str) -> StreamWriter:
         if name not in self._streams:
             known = ", ".join(self._streams) or "none"
             raise SessionFileError(f"no stream {name!r} was declared (declared: {known})")
         self._start()
         return self._streams[name]
 
-    def _regular(self, name: str) -> _StreamWriter:
+    def _regular(self, name: str) -> StreamWriter:
         stream = self._stream(name)
-        if stream.times is not None:
+        if stream.is_irregular:
             raise SessionFileError(f"stream {name!r} is irregular: append it with its times")
         return stream
 
 
-class _StreamWriter:
-    """The data sets of one stream and what is needed to append to them."""
+def _in_memory() -> h5py.File:
+    """Create an HDF5 file that exists in memory only."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_fapl_core(backing_store=False)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    # All attributes in the header of the root, not in structures of their own that can break.
+    creation.set_attr_phase_change(64, 32)
+    return h5py.File(h5py.h5f.create(b"skeleton", h5py.h5f.ACC_TRUNC, creation, access))
 
-    def __init__(
-        self,
-        group: h5py.Group,
-        name: str,
-        dtype: np.dtype[Any],
-        n_channels: int,
-        sfreq: float,
-        compress: bool,
-    ) -> None:
-        self.name, self.dtype, self.n_channels, self.sfreq = name, dtype, n_channels, sfreq
-        # About 16 s a chunk: small enough to flush often, large enough to read a day quickly.
-        rows = int(np.clip(2 ** math.ceil(math.log2(max(sfreq, 1.0) * 16)), 64, 32768))
-        tail = () if n_channels == 1 else (n_channels,)
-        how: dict[str, Any] = (
-            {"compression": "gzip", "compression_opts": 4, "shuffle": True} if compress else {}
-        )
-        self.samples = group.create_dataset(
-            "samples",
-            shape=(0, *tail),
-            maxshape=(None, *tail),
-            chunks=(rows, *tail),
-            dtype=dtype,
-            **how,
-        )
-        self.blocks = group.create_dataset(
-            "blocks", shape=(0,), maxshape=(None,), chunks=(256,), dtype=BLOCK_DTYPE
-        )
-        self.times: h5py.Dataset | None = None
-        if sfreq == 0:
-            self.times = group.create_dataset(
-                "times", shape=(0,), maxshape=(None,), chunks=(rows,), dtype="<f8"
-            )
-        self._recent: list[tuple[float, bytes]] = []
-        self._pending = BlockFlag(0)
-        self._next_time = math.nan
 
-    def as_samples(self, samples: ArrayLike) -> NDArray[Any]:
-        """Check and convert samples to the stream's shape and number type."""
-        values = np.asarray(samples)
-        if values.dtype.kind not in "iufb":
-            raise SessionFileError(f"stream {self.name!r}: samples must be numbers")
-        if self.n_channels > 1 and values.ndim == 1:
-            values = values[np.newaxis]
-        if self.n_channels == 1 and values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        values = np.atleast_1d(values)
-        expected = 1 if self.n_channels == 1 else 2
-        if values.ndim != expected or (expected == 2 and values.shape[1] != self.n_channels):
-            raise SessionFileError(
-                f"stream {self.name!r} has {self.n_channels} channel(s); "
-                f"samples of shape {values.shape} do not fit"
-            )
-        if self.dtype.kind in "iu" and values.size:
-            if values.dtype.kind == "f":
-                raise SessionFileError(
-                    f"stream {self.name!r} stores {self.dtype}; fractions would be lost"
-                )
-            limits = np.iinfo(self.dtype)
-            if values.min() < limits.min or values.max() > limits.max:
-                raise SessionFileError(f"stream {self.name!r}: a sample does not fit {self.dtype}")
-        return values.astype(self.dtype, copy=False)
+def _open_growing(path: Path) -> h5py.File:
+    """Open a file for writing in such a way that it can be read meanwhile."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    # As the reader does, so that both can have it open in one process.
+    access.set_file_locking(True, True)
+    # Marked as growing at once: there is no moment at which a crash leaves it marked otherwise.
+    how = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
+    for _ in range(_ATTEMPTS):
+        try:
+            return h5py.File(h5py.h5f.open(os.fsencode(path), how, access))
+        except BlockingIOError:
+            # Somebody reads it at this very moment and has it locked.
+            time.sleep(_PAUSE_S)
+    return h5py.File(h5py.h5f.open(os.fsencode(path), how, access))
 
-    def append(self, samples: ArrayLike, t_received: float, t_device: float, flags: int) -> bool:
-        values = self.as_samples(samples)
-        if not len(values):
-            return True
-        if not math.isfinite(t_received):
-            raise SessionFileError(f"stream {self.name!r}: a packet without an arrival time")
-        if math.isfinite(t_device):
-            packet = (t_device, values.tobytes())
-            if packet in self._recent:
-                self._pending |= BlockFlag.DUPLICATE_DROPPED
-                return False
-            self._recent = [*self._recent[-15:], packet]
-        self.write(values, t_received, t_device, flags)
-        return True
 
-    def append_segment(self, samples: ArrayLike, t_start: float, sfreq: float | None) -> None:
-        values = self.as_samples(samples)
-        n = len(values)
-        if not n:
-            return
-        rate = self.sfreq if sfreq is None else float(sfreq)
-        if not (math.isfinite(t_start) and math.isfinite(rate) and rate > 0):
-            raise SessionFileError(
-                f"stream {self.name!r}: start {t_start} s at {rate} Hz makes no sense"
-            )
-        if abs(rate / self.sfreq - 1) > MAX_RATE_ERROR:
-            raise SessionFileError(
-                f"stream {self.name!r}: {rate:g} Hz is too far from the nominal {self.sfreq:g} Hz"
-            )
-        late = t_start - self._next_time
-        if late < -0.5 / rate:
-            raise SessionFileError(
-                f"stream {self.name!r}: a stretch at {t_start:.3f} s begins before "
-                f"the previous one ended"
-            )
-        t_last = t_start + (n - 1) / rate
-        if late <= 0.5 / rate:
-            self.write(values, t_last, t_last, 0)
+def _describe(group: h5py.Group, attrs: dict[str, Any]) -> None:
+    """Write attributes, texts in full beside their names where these are not too long for it.
+
+    Texts of variable length stand in a heap that all of them share: one damaged page there, and
+    nobody knows any more whose recording this is.
+    """
+    for name, value in attrs.items():
+        if isinstance(value, str) and len(value.encode()) <= _MAX_FIXED_BYTES:
+            content = value.encode()
+            fixed = h5py.string_dtype("utf-8", max(1, len(content)))
+            group.attrs.create(name, content, dtype=fixed)
         else:
-            # Two rows pin both offset and rate of the stretch.
-            flag = BlockFlag.GAP_BEFORE if len(self.blocks) else BlockFlag(0)
-            half = n - n // 2
-            t_half = t_start + (half - 1) / rate
-            self.write(values[:half], t_half, t_half, flag)
-            if half < n:
-                self.write(values[half:], t_last, t_last, 0)
-        self._next_time = t_last + 1 / rate
-
-    def write(self, values: NDArray[Any], t_received: float, t_device: float, flags: int) -> None:
-        """Write samples, then the row that tells of them: a crash between leaves no false row."""
-        row = np.zeros(1, dtype=BLOCK_DTYPE)
-        row["first_sample"], row["n_samples"] = len(self.samples), len(values)
-        row["t_received"], row["t_device"] = t_received, t_device
-        row["flags"] = int(self._pending | flags)
-        _extend(self.samples, values)
-        _extend(self.blocks, row)
-        self._pending = BlockFlag(0)
+            group.attrs[name] = value
 
 
-def _extend(dataset: h5py.Dataset, rows: NDArray[Any]) -> None:
-    start = len(dataset)
-    dataset.resize(start + len(rows), axis=0)
-    dataset[start:] = rows
+def _write_all(descriptor: int, content: bytes) -> None:
+    """Write the whole content of a file."""
+    os.ftruncate(descriptor, 0)
+    view, at = memoryview(content), 0
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    while at < len(view):
+        at += os.write(descriptor, view[at:])
+
+
+def _let_go(file: h5py.File) -> None:
+    """Close an HDF5 file whose disk takes no more, leaving it on the disk as it is.
+
+    HDF5 insists on writing what it holds, at the latest when the process ends, and crashes when
+    that fails. So it gets another file to write to: one that takes everything and keeps nothing,
+    and has no limit of size; on systems without it, one that is deleted.
+    """
+    endless = Path("/dev/zero")
+    is_there = endless.is_char_device()
+    with endless.open("r+b", buffering=0) if is_there else tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), file.id.get_vfd_handle())
+        file.close()
 
 
 def _per_channel(value: float | ArrayLike, n_channels: int, name: str) -> Any:
