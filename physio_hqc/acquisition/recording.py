@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 import signal
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import physio_hqc
+from physio_hqc.acquisition._diary import Diary
 from physio_hqc.acquisition._sinks import SourceSink
 from physio_hqc.acquisition.alerts import disk_alerts
 from physio_hqc.acquisition.clock import SessionClock
@@ -35,7 +35,7 @@ from physio_hqc.acquisition.preflight import (
     source_alerts,
     source_problems,
 )
-from physio_hqc.acquisition.recorder import EventHandle, Recorder
+from physio_hqc.acquisition.recorder import Recorder
 from physio_hqc.acquisition.source import Source, SourceState, StreamInfo
 from physio_hqc.acquisition.view import RecordingState, RecordingView, SourceView, StreamView
 from physio_hqc.errors import OutputError, PhysioError, RecordingError
@@ -121,7 +121,7 @@ class RecordingResult:
     troubles: dict[str, int] = field(default_factory=dict)
 
 
-class Recording:
+class Recording(Diary):
     """A session while it is recorded; made and run by :func:`record_session`.
 
     The methods that an experimenter's key or another program triggers return "" when done, else
@@ -135,18 +135,14 @@ class Recording:
         on_log: Callable[[str], None] | None = None,
         on_begin: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__(plan.protocol, plan.condition, on_log)
         self.plan = plan
-        self.clock = SessionClock.start()
         self.state: RecordingState = "preflight"
+        self.session_id = ""
         self._conductor = Conductor(plan.protocol)
-        self._on_log, self._on_begin = on_log, on_begin
-        self._log: deque[str] = deque(maxlen=50)
+        self._on_begin = on_begin
         self._monitors: dict[str, StreamMonitor] = {}
         self._sinks: list[SourceSink] = []
-        self._recorder: Recorder | None = None
-        self._phase: EventHandle | None = None
-        self._windows: dict[str, EventHandle] = {}
-        self._ratings_due: list[tuple[str, str]] = []
         self._ended_phase = ""
         self._stop = asyncio.Event()
         self._complete = False
@@ -156,13 +152,8 @@ class Recording:
         self._ready = False
         self._waiting_for: tuple[str, ...] = ()
         self._free_bytes: int | None = None
-        self._manual_cuff = ""
 
     # What the experimenter sees and does
-
-    def now(self) -> float:
-        """Seconds since the session's start."""
-        return self.clock.now()
 
     @property
     def finished(self) -> bool:
@@ -193,7 +184,7 @@ class Recording:
             file=str(self.plan.out),
             participant_id=self.plan.participant_id,
             condition=self.plan.condition,
-            protocol=self.plan.protocol.title,
+            protocol=self.plan.protocol.name,
             phase=phase,
             streams=streams,
             sources=sources,
@@ -239,125 +230,6 @@ class Recording:
         self._act(self._conductor.next_phase(self._time(at)))
         return ""
 
-    def toggle_window(self, label: str, *, at: float | None = None) -> str:
-        """Start an interaction window, or stop it if it is open."""
-        if label in self._windows:
-            return self.stop_window(label, at=at)
-        return self.start_window(label, at=at)
-
-    def start_window(
-        self,
-        label: str,
-        payload: dict[str, Any] | None = None,
-        *,
-        at: float | None = None,
-        source: str = "keyboard",
-    ) -> str:
-        """Start an interaction window."""
-        if self._recorder is None:
-            return _NOT_YET
-        if not label.strip():
-            return "an interaction window needs a label"
-        if label in self._windows:
-            return f"window {label!r} is open already"
-        content = {"condition": self.plan.condition} if self.plan.condition else {}
-        handle = self._event(
-            "interaction", label, self._time(at), math.nan, source, content | (payload or {})
-        )
-        self._windows[label] = handle
-        self.say(f"window {label} started", handle.onset)
-        return ""
-
-    def stop_window(self, label: str, *, at: float | None = None) -> str:
-        """Stop an open interaction window."""
-        handle = self._windows.pop(label, None)
-        if handle is None:
-            known = ", ".join(self._windows) or "none"
-            return f"no window {label!r} is open (open: {known})"
-        t_end = self._time(at)
-        self._end(handle, t_end)
-        self.say(f"window {label} stopped after {t_end - handle.onset:.1f} s", t_end)
-        return ""
-
-    def mark(
-        self,
-        label: str,
-        payload: dict[str, Any] | None = None,
-        *,
-        at: float | None = None,
-        source: str = "keyboard",
-    ) -> str:
-        """Set a marker."""
-        if self._recorder is None:
-            return _NOT_YET
-        t = self._time(at)
-        self._event("marker", label or "marker", t, 0.0, source, payload)
-        self.say(f"marker {label or 'marker'}", t)
-        return ""
-
-    def note(self, text: str, *, at: float | None = None, source: str = "keyboard") -> str:
-        """Write a note."""
-        if self._recorder is None:
-            return _NOT_YET
-        if not text.strip():
-            return "the note is empty"
-        t = self._time(at)
-        self._event("note", text, t, 0.0, source, None)
-        self.say(f"note: {text}", t)
-        return ""
-
-    def cuff_reading(
-        self,
-        sbp: float,
-        dbp: float,
-        hr: float | None = None,
-        map_: float | None = None,
-        *,
-        at: float | None = None,
-        source: str = "keyboard",
-    ) -> str:
-        """Enter a cuff reading that was taken by hand (mmHg and 1/min)."""
-        if self._recorder is None:
-            return _NOT_YET
-        if not (40 <= dbp < sbp <= 300):
-            return f"{sbp:g}/{dbp:g} is no blood pressure"
-        if hr is not None and not 20 <= hr <= 250:
-            return f"{hr:g} /min is no heart rate"
-        if map_ is not None and not dbp <= map_ <= sbp:
-            return f"a mean of {map_:g} does not lie between {dbp:g} and {sbp:g}"
-        t = self._time(at)
-        values = [sbp, dbp, *(math.nan if v is None else v for v in (map_, hr))]
-        self._hand_sink().readings(self._manual_cuff, [t], [values], t)
-        self._system(
-            "cuff reading entered by hand",
-            t,
-            {"SBP": sbp, "DBP": dbp, "MAP": map_, "HR": hr},
-            source=source,
-        )
-        return ""
-
-    def rate(
-        self, name: str, value: float, *, at: float | None = None, source: str = "keyboard"
-    ) -> str:
-        """Enter a rating."""
-        if self._recorder is None:
-            return _NOT_YET
-        scale = next((s for s in self.plan.protocol.ratings if s.name == name), None)
-        if scale is None:
-            known = ", ".join(s.name for s in self.plan.protocol.ratings) or "none"
-            return f"the protocol has no rating {name!r} (known: {known})"
-        if not scale.min <= value <= scale.max:
-            return f"{name} goes from {scale.min:g} to {scale.max:g}"
-        due = next((entry for entry in self._ratings_due if entry[0] == name), None)
-        if due is not None:
-            self._ratings_due.remove(due)
-        phase = due[1] if due else self._phase_name()
-        payload = {"value": value, "phase": phase, "min": scale.min, "max": scale.max}
-        t = self._time(at)
-        self._event("rating", name, t, 0.0, source, payload)
-        self.say(f"rating {name}: {value:g}", t)
-        return ""
-
     def stop(self, reason: str = "stopped by the experimenter") -> None:
         """End the recording; the file is closed cleanly."""
         self._reason = self._reason or reason
@@ -392,10 +264,9 @@ class Recording:
         infos: list[StreamInfo] = []
         for source, streams in zip(self.plan.sources, found, strict=True):
             self._add_sink(source.name, streams, taken, infos)
-        cuffs = [info.name for info in infos if info.modality == "cuff"]
-        if not cuffs:
+        if not any(info.modality == "cuff" for info in infos):
             self._add_sink(_MANUAL, (CUFF,), taken, infos)
-        self._manual_cuff = cuffs[0] if cuffs else CUFF.name
+        self._store_cuff = self._first_cuff()
         self._recorder = self._start_recorder(infos)
         for sink in self._sinks:
             sink.recorder = self._recorder
@@ -412,18 +283,15 @@ class Recording:
             protocol=self.plan.protocol.to_yaml(),
             t0_unix_ns=self.clock.t0_unix_ns,
         )
-        for info in infos:
-            writer.add_stream(
-                info.name,
-                modality=info.modality,
-                units=info.units,
-                sfreq=info.sfreq,
-                dtype=info.dtype,
-                channels=info.channels or None,
-                scale=info.scale,
-                offset=info.offset,
-                device=info.device,
-            )
+        try:
+            for info in infos:
+                _declare(writer, info)
+            # From here on a kill leaves a session with all its streams.
+            writer.flush()
+        except (OSError, PhysioError):
+            writer.abandon()
+            self.plan.out.unlink(missing_ok=True)
+            raise
         self.session_id = writer.session_id
         loop = asyncio.get_running_loop()
         recorder = Recorder(
@@ -453,6 +321,16 @@ class Recording:
         monitors = {local: self._monitors[name] for local, name in names.items()}
         state: SourceState = "connected" if name == _MANUAL else "searching"
         self._sinks.append(SourceSink(unique, names, monitors, self, state))
+
+    def _first_cuff(self) -> Callable[[float, list[float]], None]:
+        """Where cuff readings taken by hand go: into the first cuff stream there is."""
+        local, sink = next(
+            (local, sink)
+            for sink in self._sinks
+            for local, name in sink.names.items()
+            if self._monitors[name].info.modality == "cuff"
+        )
+        return lambda t, values: sink.readings(local, [t], [values], t)
 
     def _control_server(self) -> ControlServer:
         return ControlServer(
@@ -658,49 +536,6 @@ class Recording:
             if stream in sink.names.values():
                 sink.trouble("unstorable", text)
 
-    # Events
-
-    def _time(self, at: float | None) -> float:
-        return self.now() if at is None else at
-
-    def _phase_name(self) -> str:
-        return self._phase.label if self._phase is not None else ""
-
-    def _event(
-        self,
-        kind: str,
-        label: str,
-        onset: float,
-        duration: float,
-        source: str,
-        payload: dict[str, Any] | None,
-    ) -> EventHandle:
-        handle = EventHandle(onset, kind, label, duration, source, payload or {})
-        return self._recorder.event(handle) if self._recorder is not None else handle
-
-    def _end(self, handle: EventHandle, t_end: float) -> None:
-        if self._recorder is not None:
-            self._recorder.end_event(handle, t_end)
-
-    def _system(
-        self, label: str, t: float, payload: dict[str, Any], source: str = "recorder"
-    ) -> None:
-        self._event("system", label, t, 0.0, source, payload)
-        detail = ", ".join(f"{key} {value}" for key, value in payload.items() if value)
-        self.say(f"{label}{f' ({detail})' if detail else ''}", t)
-
-    def say(self, text: str, t: float) -> None:
-        """Log one line."""
-        minutes, seconds = divmod(max(0.0, t), 60)
-        line = f"{int(minutes):3d}:{seconds:04.1f} {text}"
-        self._log.append(line)
-        if self._on_log is not None:
-            self._on_log(line)
-
-    def _hand_sink(self) -> SourceSink:
-        """The sink that the cuff stream belongs to."""
-        return next(s for s in self._sinks if self._manual_cuff in s.names.values())
-
     def cuff_arrived(self, t: float) -> None:
         """Tell the protocol that a cuff reading is there."""
         self._conductor.cuff_arrived(t)
@@ -708,7 +543,7 @@ class Recording:
     def _strip(self) -> tuple[Any, float]:
         for monitor in self._monitors.values():
             if monitor.info.modality == "ecg":
-                return monitor.strip(_STRIP_S)
+                return monitor.strip(_STRIP_S, self.now())
         return RecordingView("preflight", 0.0, "").strip, 0.0
 
 
@@ -812,6 +647,20 @@ def _signals(recording: Recording) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _declare(writer: SessionWriter, info: StreamInfo) -> None:
+    writer.add_stream(
+        info.name,
+        modality=info.modality,
+        units=info.units,
+        sfreq=info.sfreq,
+        dtype=info.dtype,
+        channels=info.channels or None,
+        scale=info.scale,
+        offset=info.offset,
+        device=info.device,
+    )
 
 
 async def _cancel(tasks: list[asyncio.Task[None]], limit_s: float) -> None:

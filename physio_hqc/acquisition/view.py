@@ -81,6 +81,7 @@ class Alert:
     text: str
     urgent: bool = False
     since_s: float = 0.0
+    """Session time at which it began, where that is known."""
 
 
 @dataclass(frozen=True)
