@@ -2,7 +2,7 @@
 # Set up and pass the tests: format, lint, types, tests. With --slow the slow ones too;
 # further arguments go to pytest.
 set -eu
-wanted=".[test,cvxeda,bench]"
+wanted=".[test,cvxeda,bench,lsl,virtual]"
 . "$(dirname "$0")/environment.sh"
 selection="not slow"
 if [ "${1:-}" = "--slow" ]; then

@@ -46,7 +46,7 @@ def test_python_examples_run(number: int, folder: Path) -> None:
 
 def test_the_examples_are_those_of_the_three_uses() -> None:
     assert len(blocks("python")) == 2
-    assert len(blocks("sh")) == 3
+    assert len(blocks("sh")) == 4
 
 
 def test_a_recording_to_the_report(folder: Path) -> None:
@@ -63,6 +63,15 @@ def test_a_vendor_file_to_features_per_window(folder: Path, shared_data: Path) -
     assert "P01,P01,support,baseline,phase,0,600,ECG_Rate_Mean" in features
 
 
+def test_a_rehearsal_without_hardware(folder: Path) -> None:
+    quick = blocks("sh")[2].replace("--time-scale 0.1", "--time-scale 0.01 --no-screen")
+    assert quick.count("--no-screen") == 1
+    text = run(folder, "sh", "-ec", quick)
+    assert "the protocol is over" in text
+    features = (folder / "derivatives" / "rehearsal" / "features.csv").read_text()
+    assert "rehearsal,T01,support,speech,phase," in features
+
+
 def test_many_sessions(folder: Path) -> None:
-    run(folder, "sh", "-ec", blocks("sh")[2])
+    run(folder, "sh", "-ec", blocks("sh")[3])
     assert len(list((folder / "derivatives").glob("*/features.csv"))) == 6

@@ -1,4 +1,9 @@
+from .ble import BleSource as BleSource
+from .ble import FoundDevice as FoundDevice
+from .ble import find_devices as find_devices
 from .clock import SessionClock as SessionClock
+from .control import Tagger as Tagger
+from .control import send_command as send_command
 from .profiles import Advertised as Advertised
 from .profiles import Block as Block
 from .profiles import Characteristic as Characteristic
@@ -11,6 +16,12 @@ from .profiles import Write as Write
 from .profiles import list_device_profiles as list_device_profiles
 from .profiles import load_device_profile as load_device_profile
 from .profiles import parse_device_profile as parse_device_profile
+from .recording import Recording as Recording
+from .recording import RecordingPlan as RecordingPlan
+from .recording import RecordingResult as RecordingResult
+from .recording import record_session as record_session
+from .setup import LabSetup as LabSetup
+from .setup import load_setup as load_setup
 from .source import BleBackend as BleBackend
 from .source import Sink as Sink
 from .source import Source as Source

@@ -21,6 +21,9 @@ _ROOM: Final = 0.5
 _LOGGED_TROUBLES: Final = 5
 """Of one kind; further ones are only counted, so that a broken device does not fill the events."""
 
+_PASSING: Final = frozenset({"measuring", "clock_offsets"})
+"""Facts that change all the time, or are events of their own."""
+
 
 class SourceSink(Sink):
     """The sink of one source of a recording.
@@ -138,6 +141,7 @@ class SourceSink(Sink):
         """Take what was learned of the device; what is new is an event."""
         new = {key: value for key, value in facts.items() if self.known.get(key) != value}
         self.known |= new
+        new = {key: value for key, value in new.items() if key not in _PASSING}
         if new:
             self._system("device", new)
 

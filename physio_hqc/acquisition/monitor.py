@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 
@@ -23,11 +24,17 @@ _KEPT_PACKETS = 16
 _VALUE_EVERY_S = 1.0
 _QUALITY_EVERY_S = 2.0
 _IRREGULAR_QUIET_S = 5.0
+_FEW_S = 10.0
 _POOR = 0.5
 _POOR_S = 5.0
 _LOST_S = 5.0
 _LAG_RISING_S = 1.0
 _LAG_MAX_S = 5.0
+
+
+# Monitors take turns, so that their computations do not all hold the event loop in one view.
+_TURN_S = 0.25
+_TURNS = itertools.count()
 
 
 class StreamMonitor:
@@ -68,7 +75,8 @@ class StreamMonitor:
         self._break_s = 0.0
         self._row: tuple[float, ...] = ()
         self._value = ""
-        self._value_at = self._quality_at = -math.inf
+        self._value_at = self._quality_at = math.nan
+        self._turn = next(_TURNS)
         self._quality: float | None = None
         self._reason = ""
         self._poor_since = math.nan
@@ -122,7 +130,7 @@ class StreamMonitor:
             self._break_s += max(t_received - self._last, 0.0)
         if times.size:
             self._last = t_received
-            self._value_at = -math.inf
+            self._value_at = math.nan
 
     def view(self, now: float) -> StreamView:
         """The stream at session time `now`."""
@@ -196,17 +204,20 @@ class StreamMonitor:
         Returns
         -------
         values : ndarray, shape (n,)
-            Physical units.
+            Physical units; as long as asked for, whatever has arrived.
         sfreq : float
             At most 100 Hz; 0 for streams that have no curve.
         """
         sfreq = self.info.sfreq
         if self._ring is None:
             return np.empty(0), 0.0
-        signal = self._ring.tail(round(seconds * sfreq))
+        size = round(seconds * sfreq)
+        silent = 0
         if now is not None and self._is_quiet(now):
-            silent = min(round((now - self._last) * sfreq), round(seconds * sfreq))
-            signal = np.append(signal, np.full(silent, np.nan))[-round(seconds * sfreq) :]
+            silent = min(round((now - self._last) * sfreq), size)
+        kept = self._ring.tail(size - silent)
+        signal = np.full(size, np.nan)
+        signal[size - silent - kept.size : size - silent] = kept
         step = math.ceil(sfreq / _STRIP_SFREQ)
         return _thinned(signal, step), sfreq / step
 
@@ -232,24 +243,30 @@ class StreamMonitor:
         if not self._arrivals:
             return None
         n = sum(1 for t in self._arrivals if t > now - 60.0)
-        if not self.info.awaited or now - self._arrivals[0] < 5.0:
+        if not self.info.awaited:
             return float(n)
-        return n * 60.0 / min(60.0, max(now - self._arrivals[0], 5.0))
+        # Readings come at most once a second: from a few, nothing follows for a minute.
+        watched = now - self._arrivals[0]
+        return n * 60.0 / min(60.0, watched) if watched >= _FEW_S else None
 
     def _update(self, now: float, quiet: bool) -> None:
         """Compute value and quality when they are due."""
         if quiet and self._ring is not None:
             self._quality, self._reason = 0.0, "nothing arrives"
-            self._value_at = self._quality_at = -math.inf
+            self._value_at = self._quality_at = math.nan
             self._value = ""
             self._poor_since = math.nan
             return
-        if now - self._quality_at >= _QUALITY_EVERY_S and self._ring is not None:
-            self._quality_at = now
+        if self._ring is not None and not now - self._quality_at < _QUALITY_EVERY_S:
+            self._quality_at = self._done_at(now, self._quality_at, _QUALITY_EVERY_S)
             self._judge(now)
-        if now - self._value_at >= _VALUE_EVERY_S:
-            self._value_at = now
+        if not now - self._value_at < _VALUE_EVERY_S:
+            self._value_at = self._done_at(now, self._value_at, _VALUE_EVERY_S)
             self._value = self._text()
+
+    def _done_at(self, now: float, before: float, every: float) -> float:
+        """When something was computed; put back the first time, to get this monitor's turn."""
+        return now - (self._turn * _TURN_S) % every if math.isnan(before) else now
 
     def _judge(self, now: float) -> None:
         """Compute the quality of the last seconds."""

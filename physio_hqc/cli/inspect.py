@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,7 +65,10 @@ def _show(facts: dict[str, Any]) -> None:
             screen.print(f"{stream['name']}: {line}", soft_wrap=True)
     for note in facts["notes"]:
         screen.print(f"import: {escape(note)}", soft_wrap=True)
-    if facts["events"]:
+    happened = _system(facts["events"])
+    if happened:
+        screen.print(f"recorder: {escape(happened)}", soft_wrap=True)
+    if len(facts["events"]) > sum(event["kind"] == "system" for event in facts["events"]):
         screen.print(_events(facts["events"]))
     else:
         screen.print("no events: 'physio-hqc import --events' adds phases and windows")
@@ -119,7 +123,14 @@ def _remarks(stream: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _system(events: list[dict[str, Any]]) -> str:
+    """System events in one line: what happened, and how often."""
+    counts = Counter(event["label"] for event in events if event["kind"] == "system")
+    return ", ".join(f"{label} {n}" if n > 1 else str(label) for label, n in counts.items())
+
+
 def _events(events: list[dict[str, Any]]) -> Any:
+    events = [event for event in events if event["kind"] != "system"]
     rows = table("onset", "duration", "kind", "label", right=("onset", "duration"))
     for event in events[:_MANY]:
         duration = event["duration_s"]

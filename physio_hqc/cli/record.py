@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -108,7 +109,12 @@ def record(
     }
     with_screen = not no_screen
     result = asyncio.run(_record(options, devices, virtual, seed, with_screen=with_screen))
-    _report(result)
+    try:
+        _report(result)
+    except OSError:
+        # The terminal was closed, which ended the recording: nobody is left to be told.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _devices(names: list[str], setup: str, role: str, *, virtual: bool) -> tuple[SetupDevice, ...]:

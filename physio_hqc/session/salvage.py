@@ -297,7 +297,7 @@ def _line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def main() -> int:
+def main() -> None:
     """Salvage the file of the first argument into the folder of the third."""
     path, index, folder = map(Path, sys.argv[1:4])
     try:
@@ -305,8 +305,7 @@ def main() -> int:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         contents = {"problem": _line(error)}
     index.write_text(json.dumps(contents), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
