@@ -832,6 +832,8 @@ def _in_memory() -> h5py.File:
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     # All attributes in the header of the root, not in structures of their own that can break.
     creation.set_attr_phase_change(64, 32)
+    # No time of creation: the same session is the same bytes whenever it is written.
+    creation.set_obj_track_times(False)
     return h5py.File(h5py.h5f.create(b"skeleton", h5py.h5f.ACC_TRUNC, creation, access))
 
 

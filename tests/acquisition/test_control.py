@@ -200,6 +200,31 @@ def test_errors_of_the_handler_come_back_and_its_bugs_do_not_end_the_recording(r
     asyncio.run(main())
 
 
+def test_nothing_is_handed_over_once_the_recording_ends(runtime, tmp_path):
+    async def main():
+        begun, go_on, handed = asyncio.Event(), asyncio.Event(), []
+
+        async def slow(command):
+            handed.append(command.label)
+            begun.set()
+            await go_on.wait()
+            return {"onset": 0.0}
+
+        async with serve(slow, tmp_path / "a.h5"):
+            first = asyncio.create_task(asyncio.to_thread(send_command, "a", "mark", "one"))
+            await begun.wait()
+            second = asyncio.create_task(asyncio.to_thread(send_command, "a", "mark", "two"))
+            await asyncio.sleep(0.2)
+            assert not first.done()
+        for waiting in (first, second):
+            with pytest.raises(RecordingError, match=r"broke off|has ended"):
+                await waiting
+        assert handed == ["one"]
+        assert list(runtime.iterdir()) == []
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("action", "label", "payload", "message"),
     [

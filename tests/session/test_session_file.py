@@ -466,3 +466,16 @@ def test_hostile_attributes_are_refused(small: Path, tmp_path: Path) -> None:
             file["streams/ecg"].attrs[name] = value
         with pytest.raises(SessionFileError):
             open_session(hostile)
+
+
+def test_the_same_session_is_the_same_bytes_whenever_it_is_written(tmp_path: Path) -> None:
+    for name in ("now.h5", "later.h5"):
+        with SessionWriter(
+            tmp_path / name, session_id="x", t0_unix_ns=1, created_utc="2026-01-01"
+        ) as writer:
+            writer.add_stream("eda", modality="eda", units="µS", sfreq=4.0)
+            writer.append_segment("eda", [1.0, 2.0], t_start=0.0)
+            writer.add_event(0.0, "marker", "m")
+        # HDF5 counts seconds.
+        time.sleep(1.05)
+    assert (tmp_path / "now.h5").read_bytes() == (tmp_path / "later.h5").read_bytes()

@@ -66,7 +66,9 @@ class AirLink(LocalLink):
     ) -> None:
         """Carry a packet to the other side, at the next turn of the loop."""
         receiver = self.find_le_controller(destination_address)
-        source = sender_controller.random_address
+        # Not the sender's address of the moment: a kernel takes another one while it scans.
+        connection = sender_controller.le_connections.get(destination_address)
+        source = sender_controller.random_address if connection is None else connection.self_address
         asyncio.get_running_loop().call_soon(
             self._arrive, sender_controller, receiver, source, transport, data
         )

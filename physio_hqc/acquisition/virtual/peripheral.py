@@ -91,7 +91,8 @@ class VirtualPeripheral:
         Signal strength in dBm.
     mtu : int
         Largest ATT MTU it agrees to.
-    advertising_interval_s : float
+    advertising_interval_s : float, optional
+        0.05 s by default: each connection waits for an advertisement.
     failed_discoveries : int
         How many connections it drops when it is asked for its services.
     pairing : {"none", "required", "rejected"}
@@ -116,6 +117,7 @@ class VirtualPeripheral:
     maker = "physio_hqc"
     advertised: tuple[str, ...] = ()
     clock_start_s = 0.0
+    usual_interval_s = 0.05
 
     def __init__(
         self,
@@ -126,7 +128,7 @@ class VirtualPeripheral:
         address: str | None = None,
         rssi: int = -55,
         mtu: int = 247,
-        advertising_interval_s: float = 0.05,
+        advertising_interval_s: float | None = None,
         failed_discoveries: int = 0,
         pairing: Pairing = "none",
         drop_every_s: float | None = None,
@@ -151,7 +153,7 @@ class VirtualPeripheral:
         )
         self._advertisement = advertising_data(name, self.advertised)
         self._mtu = mtu
-        self._interval_ms = advertising_interval_s * 1e3
+        self._interval_ms = (advertising_interval_s or self.usual_interval_s) * 1e3
         self._drop_every = drop_every_s
         self._drop_for = drop_for_s
         self._limit = log_limit

@@ -170,7 +170,8 @@ async def rehearsal(
     participant : VirtualParticipant
         Its ``begin()`` is called when the protocol starts.
     profiles : sequence of str
-        A profile that is named twice gets two devices.
+        A profile that is named twice gets two devices; ``polar_h10=1234ABCD`` gives its device
+        a serial number.
     **options
         For all peripherals.
 
@@ -186,23 +187,24 @@ async def rehearsal(
     """
     options.setdefault("log_limit", _LOG_LIMIT)
     worn: dict[str, VirtualPeripheral] = {}
-    for name in profiles:
+    for entry in profiles:
+        name, _, serial = entry.partition("=")
         number = sum(key == name or key.startswith(f"{name}_") for key in worn) + 1
-        own = dict(options)
-        if number > 1 and name in _MAKERS:
-            own.update(_another(name, number))
-        peripheral = virtual_peripheral_for(name, participant, **own)
-        worn[name if number == 1 else f"{name}_{number}"] = peripheral
+        own = options | _told_apart(name, number, serial)
+        key = name if number == 1 else f"{name}_{number}"
+        worn[key] = virtual_peripheral_for(name, participant, **own)
     for peripheral in worn.values():
         await air.add(peripheral)
     return worn
 
 
-def _another(profile_name: str, number: int) -> dict[str, str]:
-    """What tells a further device of the same kind from the first."""
-    return {
-        "polar_h10": {"serial": f"A1B2C3{number:02d}"},
-        "nordic_uart_eda": {"serial": f"{number:02d}"},
-        "heart_rate": {"name": f"Virtual HR {number}"},
-        "blood_pressure": {"name": f"Virtual Cuff {number}"},
-    }[profile_name]
+def _told_apart(profile_name: str, number: int, serial: str) -> dict[str, str]:
+    """What tells a device from others: its serial number, and the end of its name."""
+    if number == 1 and not serial:
+        return {}
+    if profile_name == "polar_h10":
+        return {"serial": serial or f"A1B2C3{number:02d}"}
+    if profile_name == "nordic_uart_eda":
+        return {"serial": serial or f"{number:02d}"}
+    title = {"heart_rate": "Virtual HR", "blood_pressure": "Virtual Cuff"}.get(profile_name, "")
+    return {"name": f"{title} {serial or number}", "serial": serial}

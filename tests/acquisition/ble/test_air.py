@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from bleak.backends.scanner import BaseBleakScanner
@@ -170,11 +172,18 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture
+def short_folder():
+    """A folder with a path that is short enough for a socket, however tests are run."""
+    with tempfile.TemporaryDirectory(prefix="hqc-") as folder:
+        yield Path(folder)
+
+
 class TestClaims:
     def test_a_device_of_another_process_is_free_again_when_that_was_killed(
-        self, tmp_path, monkeypatch
+        self, short_folder, monkeypatch
     ):
-        monkeypatch.setenv("PHYSIO_HQC_RUNTIME_DIR", str(tmp_path))
+        monkeypatch.setenv("PHYSIO_HQC_RUNTIME_DIR", str(short_folder))
         command = [sys.executable, "-c", HOLD]
         claims = Claims(shared=True)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

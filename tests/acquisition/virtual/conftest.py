@@ -56,3 +56,9 @@ def connected() -> Callable[..., object]:
 @pytest.fixture
 def heard() -> type[Heard]:
     return Heard
+
+
+@pytest.fixture(autouse=True)
+def _quick_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let devices advertise often, so that no test waits for that."""
+    monkeypatch.setattr(VirtualPeripheral, "usual_interval_s", 0.02)

@@ -84,7 +84,7 @@ def test_measurement_pumps_and_is_indicated(connected, heard):
             await pumping.wait(1)
             assert cuff.measuring
             packet = await measuring
-            assert 1.0 <= time.monotonic() - began < 1.5
+            assert 1.0 <= time.monotonic() - began < 3.0
             (data,) = await readings.wait(1)
             assert (await client.read_gatt_char("2a49")) == b"\x1f\x00"
         assert data == packet.data

@@ -57,7 +57,7 @@ def test_jitter_delays_but_keeps_the_order(connected, heard):
     assert tap.values == [p.data for p in log.packets(delivered=True)]
     late = np.array([p.t_sent - p.t_host for p in log.packets(delivered=True)])
     assert late.min() > 0.02
-    assert late.max() < 0.15
+    assert late.max() < 0.5
     assert late.max() - late.min() > 0.02
 
 
@@ -106,9 +106,13 @@ def test_clock_restarts(connected, heard):
 
 def test_lag_grows(connected, heard):
     _, log = asyncio.run(record(connected, heard, 60, lag_growth=0.5, lag_max_s=0.2))
-    late = np.array([p.t_sent - p.t_host for p in log.packets(delivered=True)])
-    assert late[0] < 0.15
-    assert late[-1] == pytest.approx(0.2, abs=0.05)
+    packets = log.packets(delivered=True)
+    late = np.array([p.t_sent - p.t_host for p in packets])
+    since = np.array([p.t_host for p in packets]) - (log[0].t_host - 0.01)
+    over = late - np.minimum(0.5 * since, 0.2)
+    assert over.min() >= -1e-6
+    assert np.median(over) < 0.02
+    assert late[-1] >= 0.2 - 1e-6
 
 
 @settings(deadline=None, max_examples=50)

@@ -12,6 +12,7 @@ from bleak import BleakClient
 from bleak.exc import BleakGATTProtocolError
 
 from physio_hqc.acquisition.virtual import Faults, VirtualAir, VirtualPolarH10
+from physio_hqc.acquisition.virtual.signals import SteadyHeart
 
 CONTROL = "fb005c81-02e7-f387-1cad-8acd2d8df0c8"
 DATA = "fb005c82-02e7-f387-1cad-8acd2d8df0c8"
@@ -59,32 +60,31 @@ def test_feature_mask_and_settings_have_the_published_bytes(connected, heard):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("command", "reply"),
-    [
-        ("09 00", "F0 09 00 01"),
-        ("05", "F0 05 00 01"),
-        ("02", "F0 02 00 04"),
-        ("01 04", "F0 01 04 02"),
-        ("01 05", "F0 01 05 03"),
-        ("02 01", "F0 02 01 03"),
-        ("02 00", "F0 02 00 05"),
-        ("02 00 00 01 82", "F0 02 00 04"),
-        ("02 00 00 01 C8 00 01 01 0E 00", "F0 02 00 08"),
-        ("02 00 00 01 82 00 01 01 10 00", "F0 02 00 07"),
-        ("02 02 02 01 10 00 00 01 C8 00 01 01 10 00", "F0 02 02 09"),
-        ("03 00", "F0 03 00 06"),
-    ],
-)
-def test_wrong_commands_are_answered_with_their_status(connected, heard, command, reply):
+WRONG = {
+    "09 00": "F0 09 00 01",
+    "05": "F0 05 00 01",
+    "02": "F0 02 00 04",
+    "01 04": "F0 01 04 02",
+    "01 05": "F0 01 05 03",
+    "02 01": "F0 02 01 03",
+    "02 00": "F0 02 00 05",
+    "02 00 00 01 82": "F0 02 00 04",
+    "02 00 00 01 C8 00 01 01 0E 00": "F0 02 00 08",
+    "02 00 00 01 82 00 01 01 10 00": "F0 02 00 07",
+    "02 02 02 01 10 00 00 01 C8 00 01 01 10 00": "F0 02 02 09",
+    "03 00": "F0 03 00 06",
+}
+
+
+def test_wrong_commands_are_answered_with_their_status(connected, heard):
     async def main():
         strap = VirtualPolarH10()
         async with connected(strap) as (_, client):
             replies = heard()
             await client.start_notify(CONTROL, replies)
-            assert await ask(client, replies, command) == reply
+            assert {command: await ask(client, replies, command) for command in WRONG} == WRONG
             assert not strap.is_streaming("ecg")
-            assert [data.hex(" ").upper() for _, _, data in strap.writes] == [command]
+            assert [data.hex(" ").upper() for _, _, data in strap.writes] == list(WRONG)
 
     asyncio.run(main())
 
@@ -202,7 +202,7 @@ def test_acceleration_frames(connected, heard):
 
 def test_heart_rate_runs_beside_and_intervals_add_up(connected, heard):
     async def main():
-        strap = VirtualPolarH10(packet_s=0.25)
+        strap = VirtualPolarH10(packet_s=0.1, beats=SteadyHeart(180.0, swing_s=0.01))
         async with connected(strap) as (_, client):
             beats = heard()
             await client.start_notify("2a37", beats)
@@ -211,11 +211,11 @@ def test_heart_rate_runs_beside_and_intervals_add_up(connected, heard):
         for value in beats.values:
             flags, hr = value[0], value[1]
             assert flags in (0x00, 0x10)  # the H10 says nothing of contact
-            assert 40 < hr < 120
+            assert 170 < hr < 190
             ticks += [t for (t,) in struct.iter_unpack("<H", value[2:])]
         assert ticks == strap.sent["rr"].samples(delivered=True).tolist()
         assert len(ticks) >= 3
-        assert 0.7 < np.mean(ticks) / 1024 < 1.1
+        assert np.mean(ticks) / 1024 == pytest.approx(1 / 3, abs=0.02)
 
     asyncio.run(main())
 
@@ -223,10 +223,10 @@ def test_heart_rate_runs_beside_and_intervals_add_up(connected, heard):
 @pytest.mark.parametrize(("contact", "flags"), [(True, 0x16), (False, 0x14), (None, 0x10)])
 def test_contact_has_three_states(connected, heard, contact, flags):
     async def main():
-        async with connected(VirtualPolarH10(contact=contact, packet_s=0.1)) as (_, client):
+        async with connected(VirtualPolarH10(contact=contact, packet_s=0.05)) as (_, client):
             beats = heard()
             await client.start_notify("2a37", beats)
-            values = await beats.wait(12)
+            values = await beats.wait(4)
         assert {value[0] | 0x10 for value in values} == {flags}
 
     asyncio.run(main())
@@ -242,7 +242,7 @@ def test_first_frame_can_be_late_although_beats_come(connected, heard):
             began = time.monotonic()
             assert await ask(client, replies, START_ECG) == "F0 02 00 00 00"
             await frames.wait(1)
-            assert 1.0 < frames.times[0] - began < 1.5
+            assert 1.0 < frames.times[0] - began < 3.0
             assert len(beats.values) >= 4
 
     asyncio.run(main())
