@@ -4,6 +4,8 @@ from .ble import find_devices as find_devices
 from .clock import SessionClock as SessionClock
 from .control import Tagger as Tagger
 from .control import send_command as send_command
+from .plan import RecordingPlan as RecordingPlan
+from .plan import RecordingResult as RecordingResult
 from .profiles import Advertised as Advertised
 from .profiles import Block as Block
 from .profiles import Characteristic as Characteristic
@@ -17,9 +19,7 @@ from .profiles import list_device_profiles as list_device_profiles
 from .profiles import load_device_profile as load_device_profile
 from .profiles import parse_device_profile as parse_device_profile
 from .recording import Recording as Recording
-from .recording import RecordingPlan as RecordingPlan
-from .recording import RecordingResult as RecordingResult
-from .recording import record_session as record_session
+from .run import record_session as record_session
 from .setup import LabSetup as LabSetup
 from .setup import load_setup as load_setup
 from .source import BleBackend as BleBackend

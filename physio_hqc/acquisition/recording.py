@@ -1,4 +1,4 @@
-"""A whole session as it is recorded: sources, pre-flight, protocol, tags, and the file."""
+"""A whole session while it is recorded: sources, pre-flight, protocol, tags, and the file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import asyncio
 import math
 import os
 import shutil
-import signal
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import physio_hqc
 from physio_hqc.acquisition._diary import Diary
@@ -28,6 +27,7 @@ from physio_hqc.acquisition.conductor import (
 )
 from physio_hqc.acquisition.control import Command, ControlServer
 from physio_hqc.acquisition.monitor import StreamMonitor
+from physio_hqc.acquisition.plan import RecordingPlan, RecordingResult
 from physio_hqc.acquisition.preflight import (
     Problem,
     checked,
@@ -39,7 +39,6 @@ from physio_hqc.acquisition.recorder import Recorder
 from physio_hqc.acquisition.source import Source, SourceState, StreamInfo
 from physio_hqc.acquisition.view import RecordingState, RecordingView, SourceView, StreamView
 from physio_hqc.errors import OutputError, PhysioError, RecordingError
-from physio_hqc.protocol import Protocol
 from physio_hqc.session import SessionWriter
 
 _TICK_S: Final = 0.02
@@ -60,65 +59,6 @@ CUFF: Final = StreamInfo(
     device={"name": _MANUAL},
     awaited=False,
 )
-
-
-@dataclass(frozen=True)
-class RecordingPlan:
-    """What is recorded, of whom, from what, and where it goes.
-
-    Attributes
-    ----------
-    out : Path
-        Session file to make; it must not exist.
-    protocol : Protocol
-    sources : tuple of Source
-    participant_id, condition, dyad_id, role : str
-    begin : {"auto", "key"}
-        Whether the protocol starts as soon as everything flows, or when the experimenter says so.
-    override_after_s : float, optional
-        Start the protocol after this time in pre-flight even though something is missing, which
-        is recorded; for sessions that nobody watches.
-    wait_for_ratings : bool
-        Whether the recording goes on after the last phase until the ratings that the protocol
-        asks for are entered.
-    """
-
-    out: Path
-    protocol: Protocol
-    sources: tuple[Source, ...]
-    participant_id: str = ""
-    condition: str = ""
-    dyad_id: str = ""
-    role: str = ""
-    begin: Literal["auto", "key"] = "auto"
-    override_after_s: float | None = None
-    wait_for_ratings: bool = False
-
-
-@dataclass(frozen=True)
-class RecordingResult:
-    """How a recording ended.
-
-    Attributes
-    ----------
-    path : Path
-    complete : bool
-        Whether the protocol ran to its end.
-    reason : str
-        Why the recording ended.
-    duration_s : float
-    n_samples : dict of str to int
-        Samples received per stream.
-    troubles : dict of str to int
-        What went wrong and was survived, counted.
-    """
-
-    path: Path
-    complete: bool
-    reason: str
-    duration_s: float
-    n_samples: dict[str, int] = field(default_factory=dict)
-    troubles: dict[str, int] = field(default_factory=dict)
 
 
 class Recording(Diary):
@@ -348,7 +288,7 @@ class Recording(Diary):
         try:
             await self._conduct(tasks)
         finally:
-            await _cancel(tasks, _STOP_S)
+            await cancel(tasks, _STOP_S)
 
     async def _deliver(self, source: Source, sink: SourceSink) -> None:
         """Run a source; one that cannot go on is reported and does not stop the others."""
@@ -547,108 +487,6 @@ class Recording(Diary):
         return RecordingView("preflight", 0.0, "").strip, 0.0
 
 
-async def record_session(
-    plan: RecordingPlan,
-    *,
-    screen: Callable[[Recording], Coroutine[Any, Any, None]] | None = None,
-    on_log: Callable[[str], None] | None = None,
-    on_begin: Callable[[], None] | None = None,
-    handle_signals: bool = False,
-) -> RecordingResult:
-    """Record one session into a file that survives whatever happens.
-
-    Parameters
-    ----------
-    plan : RecordingPlan
-    screen : callable, optional
-        Coroutine function that shows the recording and takes the experimenter's keys; it is
-        started with the recording and cancelled with it.
-    on_log : callable, optional
-        Called with one line for everything that happens.
-    on_begin : callable, optional
-        Called when the protocol starts.
-    handle_signals : bool
-        Whether SIGINT, SIGTERM and SIGHUP end the recording cleanly; for programs whose only
-        business it is.
-
-    Returns
-    -------
-    RecordingResult
-
-    Raises
-    ------
-    OutputError
-        If the file exists or cannot be written; what was recorded before stays readable.
-    RecordingError
-        If a source cannot be found or used.
-
-    Examples
-    --------
-    >>> import asyncio, pathlib, tempfile
-    >>> from physio_hqc.acquisition import RecordingPlan, make_source, record_session
-    >>> from physio_hqc.protocol import load_protocol
-    >>> out = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
-    >>> plan = RecordingPlan(
-    ...     out=out,
-    ...     protocol=load_protocol("lepore_1993").scaled(0.001),
-    ...     sources=(make_source("simulator:streams=ecg,seed=1"),),
-    ...     participant_id="P01",
-    ...     condition="support",
-    ... )
-    >>> result = asyncio.run(record_session(plan))
-    >>> result.complete, result.reason
-    (True, 'the protocol is over')
-    """
-    recording = Recording(plan, on_log=on_log, on_begin=on_begin)
-    running = asyncio.create_task(recording.run())
-    watching = asyncio.create_task(_watch(recording, screen)) if screen is not None else None
-    with _signals(recording) if handle_signals else nullcontext():
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            recording.stop("interrupted")
-            return await running
-        finally:
-            if watching is not None:
-                await _cancel([watching], 2.0)
-
-
-async def _watch(
-    recording: Recording, screen: Callable[[Recording], Coroutine[Any, Any, None]]
-) -> None:
-    """Show the recording. It goes on when the screen breaks, unless it has not begun yet."""
-    try:
-        await screen(recording)
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
-        recording.say(f"the screen broke ({error!r}); end the recording with Ctrl-C", 0.0)
-        if recording.state == "preflight":
-            recording.stop("the screen broke")
-        raise
-
-
-@contextmanager
-def _signals(recording: Recording) -> Iterator[None]:
-    """Turn the signals that ask a program to end into a clean end of the recording."""
-    loop = asyncio.get_running_loop()
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is None:
-            continue
-
-        def stop(*_: Any, name: str = name) -> None:
-            loop.call_soon_threadsafe(recording.stop, f"stopped by {name}")
-
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _declare(writer: SessionWriter, info: StreamInfo) -> None:
     writer.add_stream(
         info.name,
@@ -663,7 +501,7 @@ def _declare(writer: SessionWriter, info: StreamInfo) -> None:
     )
 
 
-async def _cancel(tasks: list[asyncio.Task[None]], limit_s: float) -> None:
+async def cancel(tasks: list[asyncio.Task[None]], limit_s: float) -> None:
     """Cancel tasks and wait until they ended, but not for ever; raise what failed of ours."""
     for task in tasks:
         task.cancel()

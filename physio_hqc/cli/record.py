@@ -15,7 +15,7 @@ from physio_hqc.cli._shared import console, escape
 from physio_hqc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from physio_hqc.acquisition.recording import Recording, RecordingResult
+    from physio_hqc.acquisition import Recording, RecordingResult
     from physio_hqc.acquisition.setup import SetupDevice
     from physio_hqc.acquisition.source import BleBackend
     from physio_hqc.protocol import Protocol
@@ -141,7 +141,7 @@ async def _record(
     *,
     with_screen: bool,
 ) -> RecordingResult:
-    from physio_hqc.acquisition.recording import RecordingPlan, record_session
+    from physio_hqc.acquisition import RecordingPlan, record_session
     from physio_hqc.acquisition.setup import make_sources
 
     async with AsyncExitStack() as stack:

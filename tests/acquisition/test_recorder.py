@@ -1,6 +1,5 @@
 """The queue and the thread that writes."""
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -137,4 +136,4 @@ def test_a_disk_that_is_full_ends_the_writing_and_keeps_what_was_flushed(tmp_pat
         samples = session.streams["ecg"].samples
     assert len(samples) > 300_000
     np.testing.assert_allclose(samples, np.arange(len(samples)) * 0.001)
-    assert os.stat(tmp_path / "a.h5").st_size <= 2_000_000
+    assert (tmp_path / "a.h5").stat().st_size <= 2_000_000

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from physio_hqc import open_session
-from physio_hqc.acquisition.control import Tagger
-from physio_hqc.acquisition.recording import (
+from physio_hqc.acquisition import (
     Recording,
     RecordingPlan,
     RecordingResult,
     record_session,
 )
+from physio_hqc.acquisition.control import Tagger
 from physio_hqc.acquisition.source import Sink, Source, StreamInfo
 from physio_hqc.errors import OutputError, RecordingError
 from physio_hqc.protocol import parse_protocol
@@ -71,6 +71,7 @@ class Broken(Counter):
     """A source that cannot be used."""
 
     async def run(self, sink: Sink) -> None:
+        sink.state("searching")
         raise RecordingError("Bluetooth is switched off: switch it on")
 
 
@@ -137,7 +138,7 @@ def test_the_experimenters_commands_are_events_at_the_time_of_the_key(tmp_path: 
     said: list[str] = []
 
     async def screen(recording: Recording) -> None:
-        while recording.begin():
+        while recording.begin(override=True):
             await asyncio.sleep(0.02)
         t = recording.now()
         said.append(recording.start_window("laughter", at=t))
@@ -193,7 +194,7 @@ def test_another_program_tags_it(tmp_path: Path) -> None:
 
         await asyncio.to_thread(stimulus)
 
-    record(tmp_path, Counter(), screen=screen)
+    record(tmp_path, Counter(), screen=screen, override_after_s=0.2)
     assert labels(tmp_path, "marker") == ["slide 1"]
     with open_session(tmp_path / "p01.h5") as session:
         window = session.windows("interaction").iloc[0]
@@ -204,7 +205,7 @@ def test_another_program_tags_it(tmp_path: Path) -> None:
 
 def test_stopping_closes_phases_windows_and_file(tmp_path: Path) -> None:
     async def screen(recording: Recording) -> None:
-        while recording.begin():
+        while recording.begin(override=True):
             await asyncio.sleep(0.02)
         recording.start_window("laughter")
         await asyncio.sleep(0.2)
@@ -220,7 +221,7 @@ def test_stopping_closes_phases_windows_and_file(tmp_path: Path) -> None:
 
 def test_two_sources_with_a_stream_of_the_same_name_both_keep_theirs(tmp_path: Path) -> None:
     first, second = Counter("strap"), Counter("strap", sfreq=100.0)
-    record(tmp_path, first, second)
+    record(tmp_path, first, second, override_after_s=0.2)
     with open_session(tmp_path / "p01.h5") as session:
         assert session.streams["ecg"].n_samples == first.sent
         assert session.streams["ecg_2"].n_samples == second.sent
@@ -268,7 +269,7 @@ def test_malformed_deliveries_are_counted_and_cost_nothing_else(tmp_path: Path) 
             await super().run(sink)
 
     source = Sloppy()
-    result = record(tmp_path, source)
+    result = record(tmp_path, source, override_after_s=0.2)
     assert result.troubles == {"malformed": 3}
     with open_session(tmp_path / "p01.h5") as session:
         assert session.streams["ecg"].n_samples == source.sent
