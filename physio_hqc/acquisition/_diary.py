@@ -79,14 +79,23 @@ class Diary:
         self.say(f"window {label} started", handle.onset)
         return ""
 
-    def stop_window(self, label: str, *, at: float | None = None) -> str:
-        """Stop an open interaction window."""
+    def stop_window(
+        self,
+        label: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        at: float | None = None,
+        source: str = "keyboard",
+    ) -> str:
+        """Stop an open interaction window; what is told at its end becomes a marker there."""
         handle = self._windows.pop(label, None)
         if handle is None:
             known = ", ".join(self._windows) or "none"
             return f"no window {label!r} is open (open: {known})"
         t_end = self._time(at)
         self._end(handle, t_end)
+        if payload:
+            self._event("marker", f"end of {label}", t_end, 0.0, source, payload)
         self.say(f"window {label} stopped after {t_end - handle.onset:.1f} s", t_end)
         return ""
 

@@ -102,6 +102,11 @@ class Conductor:
         return self._index >= 0
 
     @property
+    def onset(self) -> float:
+        """When the phase that runs began."""
+        return self._onset
+
+    @property
     def phase(self) -> Phase | None:
         """The phase that runs; None before the start and after the end."""
         return self._phases[self._index] if self.started and not self.done else None
@@ -126,12 +131,16 @@ class Conductor:
         return actions
 
     def next_phase(self, now: float) -> list[Action]:
-        """End the phase that runs at `now` and begin the next one, whatever the clock says."""
+        """End the phase that runs at `now` and begin the next one, whatever the clock says.
+
+        `now` may lie before the last tick, as that of a key does, but not before the phase.
+        """
         actions = self.tick(now)
         phase = self.phase
         if phase is None:
             return actions
-        return actions + self._advance(phase, self._last, early=self._is_early(phase))
+        t = max(now, self._onset)
+        return actions + self._advance(phase, t, early=self._is_early(phase, t))
 
     def cuff_arrived(self, now: float) -> None:
         """Tell that a cuff reading arrived: none is due any more."""
@@ -146,7 +155,7 @@ class Conductor:
         if phase is None:
             return actions
         t = self._last
-        ended = PhaseEnded(t, phase, early=self._is_early(phase))
+        ended = PhaseEnded(t, phase, early=self._is_early(phase, t))
         return [*actions, ended, ProtocolEnded(t, complete=False)]
 
     def view(self, now: float) -> PhaseView | None:
@@ -173,9 +182,9 @@ class Conductor:
             cuff_due=self._cuff_due,
         )
 
-    def _is_early(self, phase: Phase) -> bool:
-        """Whether the phase that runs would be cut short if it ended now."""
-        return self._last < self._onset + phase.duration_s
+    def _is_early(self, phase: Phase, t: float) -> bool:
+        """Whether the phase that runs would be cut short if it ended at `t`."""
+        return t < self._onset + phase.duration_s
 
     def _begin(self, index: int, t: float) -> list[Action]:
         """Begin a phase."""

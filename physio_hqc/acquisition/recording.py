@@ -7,7 +7,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +36,7 @@ from physio_hqc.acquisition.preflight import (
 )
 from physio_hqc.acquisition.recorder import Recorder
 from physio_hqc.acquisition.source import Source, SourceState, StreamInfo
-from physio_hqc.acquisition.view import RecordingState, RecordingView, SourceView, StreamView
+from physio_hqc.acquisition.view import Alert, RecordingState, RecordingView, SourceView, StreamView
 from physio_hqc.errors import OutputError, PhysioError, RecordingError
 from physio_hqc.session import SessionWriter
 
@@ -87,6 +86,7 @@ class Recording(Diary):
         self._stop = asyncio.Event()
         self._complete = False
         self._reason = ""
+        self._problem = ""
         self._failure: PhysioError | None = None
         self._begun_at: float | None = None
         self._ready = False
@@ -110,6 +110,7 @@ class Recording(Diary):
         alerts = (
             [
                 *disk_alerts(self._free_bytes, recorder.fill, recorder.n_dropped),
+                *([Alert(self._problem)] if self._problem else []),
                 *(alert for source in sources for alert in source_alerts(source)),
                 *(alert for monitor in self._monitors.values() for alert in monitor.alerts(now)),
             ]
@@ -167,7 +168,10 @@ class Recording(Diary):
         """End the running phase and start the next one."""
         if self.state != "running" or self._conductor.done:
             return "no phase is running"
-        self._act(self._conductor.next_phase(self._time(at)))
+        t = self._time(at)
+        if t < self._conductor.onset:
+            return "the phase ended by the clock in the same moment"
+        self._act(self._conductor.next_phase(t))
         return ""
 
     def stop(self, reason: str = "stopped by the experimenter") -> None:
@@ -179,13 +183,15 @@ class Recording(Diary):
 
     async def run(self) -> RecordingResult:
         """Record until the protocol is over, or until `stop`."""
-        async with AsyncExitStack() as stack:
-            await self._open()
-            try:
-                await stack.enter_async_context(self._control_server())
+        await self._open()
+        try:
+            async with self._control_server() as server:
+                if server.problem:
+                    self._problem = server.problem
+                    self._system("no tags from outside", self.now(), {"reason": server.problem})
                 await self._record()
-            finally:
-                self._close()
+        finally:
+            self._close()
         return self._result()
 
     async def _open(self) -> None:
@@ -394,7 +400,7 @@ class Recording(Diary):
 
     async def _obey(self, command: Command) -> dict[str, Any]:
         """Do what another program asks for."""
-        at = self.clock.at(command.monotonic_ns)
+        at = max(0.0, self.clock.at(command.monotonic_ns))
         refusal = self._do(command, at)
         if refusal:
             return {"ok": False, "error": refusal}
@@ -405,7 +411,7 @@ class Recording(Diary):
             case "start":
                 return self.start_window(command.label, command.payload, at=at, source="tag")
             case "stop":
-                return self.stop_window(command.label, at=at)
+                return self.stop_window(command.label, command.payload, at=at, source="tag")
             case "mark":
                 return self.mark(command.label, command.payload, at=at, source="tag")
             case "note":

@@ -165,7 +165,11 @@ async def _rehearsal(
         seed=seed, protocol=design, condition=options["condition"] or design.conditions[0].label
     )
     air = await stack.enter_async_context(VirtualAir())
-    profiles = [entry.device for entry in devices if ":" not in entry.device]
+    profiles = [
+        f"{entry.device}={entry.serial}" if entry.serial else entry.device
+        for entry in devices
+        if ":" not in entry.device
+    ]
     await rehearsal(air, participant, profiles)
     return air.backend, participant.begin
 

@@ -28,6 +28,6 @@ def walk(group: h5py.Group) -> None:
 
 
 if __name__ == "__main__":
-    with h5py.File(sys.argv[1], "r", libver=LIBVER, swmr=True, locking="best-effort") as file:
+    with h5py.File(sys.argv[1], "r", libver=LIBVER, swmr=True, locking=False) as file:
         dict(file.attrs)
         walk(file)

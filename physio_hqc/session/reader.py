@@ -636,7 +636,7 @@ def _open_hdf5(path: Path) -> h5py.File:
     if size == 0:
         raise SessionFileError(f"{path} is empty")
     try:
-        return h5py.File(path, "r", locking="best-effort")
+        return h5py.File(path, "r", locking=False)
     except OSError as error:
         text = str(error)
         if not is_marked_growing(path):
@@ -678,7 +678,7 @@ def _open_growing(path: Path) -> h5py.File:
     probe = [sys.executable, "-m", "physio_hqc.session.probe", str(path)]
     try:
         subprocess.run(probe, check=True, timeout=_PROBE_S, capture_output=True)
-        return h5py.File(path, "r", libver=LIBVER, swmr=True, locking="best-effort")
+        return h5py.File(path, "r", libver=LIBVER, swmr=True, locking=False)
     except (subprocess.SubprocessError, OSError) as error:
         raise SessionFileError(
             f"{path} was not closed and is damaged: 'physio-hqc recover' saves what is left"

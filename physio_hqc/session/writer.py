@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -42,12 +43,12 @@ _MAX_WAITING: Final = 4096
 """Rows that may wait in memory for a flush."""
 _COPIED: Final = 1 << 18
 """Samples that are copied at once."""
-_ATTEMPTS: Final = 20
-_PAUSE_S: Final = 0.01
 _MAX_FIXED_BYTES: Final = 60_000
 _LONG_FACTS: Final = 2048
 """Facts longer than this are written once, at the end, instead of at every change."""
-_BINARY = getattr(os, "O_BINARY", 0)
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY
+_NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES)
 
 
 class SessionWriter:
@@ -166,14 +167,41 @@ class SessionWriter:
         if overwrite and self.path.exists():
             self._take_over()
             return
+        self._create_whole(self._skeleton())
+
+    def _create_whole(self, image: bytes) -> None:
+        """Make the file appear whole under its name: a kill at any moment leaves it so, or not."""
+        fresh = self._fresh_sibling()
+        descriptor = os.open(fresh, _NEW, 0o666)
         try:
-            self._descriptor = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666
-            )
+            _write_all(descriptor, image)
+            lock_for_writing(descriptor)
+            os.link(fresh, self.path)
+        except FileExistsError:
+            os.close(descriptor)
+            self._refuse_existing(overwrite=False)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in _NO_LINKS:
+                raise
+            descriptor = self._create_in_place(image)
+        finally:
+            fresh.unlink(missing_ok=True)
+        self._descriptor = descriptor
+
+    def _create_in_place(self, image: bytes) -> int:
+        """The same on a file system without hard links, where it is empty for a moment."""
+        try:
+            descriptor = os.open(self.path, _NEW, 0o666)
         except FileExistsError:
             self._refuse_existing(overwrite=False)
-        lock_for_writing(self._descriptor)
-        _write_all(self._descriptor, self._skeleton())
+            raise
+        lock_for_writing(descriptor)
+        _write_all(descriptor, image)
+        return descriptor
+
+    def _fresh_sibling(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
 
     def _refuse_existing(self, overwrite: bool) -> None:
         if is_being_written(self.path):
@@ -197,8 +225,8 @@ class SessionWriter:
         Whoever opens it, or finds it after a crash, sees the one or the other, whole.
         """
         image = self._skeleton()
-        fresh = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
-        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        fresh = self._fresh_sibling()
+        descriptor = os.open(fresh, _NEW, 0o666)
         try:
             _write_all(descriptor, image)
             lock_for_writing(descriptor)
@@ -841,16 +869,12 @@ def _open_growing(path: Path) -> h5py.File:
     """Open a file for writing in such a way that it can be read meanwhile."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    # As the reader does, so that both can have it open in one process.
-    access.set_file_locking(True, True)
+    # The lock of this package does what HDF5's would, which network folders carry out as a lock of
+    # the whole file, and so take for our own lock. The reader goes without as well: both can have
+    # the file open in one process only if they agree.
+    access.set_file_locking(False, False)
     # Marked as growing at once: there is no moment at which a crash leaves it marked otherwise.
     how = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
-    for _ in range(_ATTEMPTS):
-        try:
-            return h5py.File(h5py.h5f.open(os.fsencode(path), how, access))
-        except BlockingIOError:
-            # Somebody reads it at this very moment and has it locked.
-            time.sleep(_PAUSE_S)
     return h5py.File(h5py.h5f.open(os.fsencode(path), how, access))
 
 

@@ -130,11 +130,21 @@ def test_ratings_follow_the_end_of_the_phase():
     assert ratings.names == ("stress",)
 
 
-def test_time_that_runs_backwards_counts_as_the_last_time():
+def test_a_tick_that_runs_backwards_counts_as_the_last_time():
     conductor = Conductor(make_protocol([10, 5]))
     started = conductor.start(0.0)
     conductor.tick(8.0)
-    assert spans(started + conductor.next_phase(2.0)) == [("p0", 0.0, 8.0, True)]
+    assert conductor.tick(2.0) == []
+    assert spans(started + conductor.stop(3.0)) == [("p0", 0.0, 8.0, True)]
+
+
+def test_a_phase_ends_when_the_key_was_pressed_though_a_tick_came_between():
+    conductor = Conductor(make_protocol([10, 5]))
+    started = conductor.start(1.0)
+    conductor.tick(8.0)
+    assert spans(started + conductor.next_phase(7.9)) == [("p0", 1.0, 7.9, True)]
+    following = conductor.next_phase(5.0)
+    assert [action.t for action in following] == [7.9] * len(following)
 
 
 @pytest.mark.parametrize("name", ["lepore_1993", "tsst", "dyad_conversation"])

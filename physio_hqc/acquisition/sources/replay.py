@@ -412,7 +412,7 @@ def _is_hdf5_session(path: Path) -> bool:
     import h5py
 
     try:
-        with h5py.File(path, "r", locking="best-effort") as hdf5:
+        with h5py.File(path, "r", locking=False) as hdf5:
             form = hdf5.attrs.get("format", "")
             text = form.decode("utf-8", "replace") if isinstance(form, bytes) else str(form)
             return text.startswith("physio-hqc/")

@@ -1,0 +1,1 @@
+"""Checks of the recorder: kills, lost connections, clocks, load, a full disk, tags."""
