@@ -43,6 +43,7 @@ from physio_hqc.session import SessionWriter
 _TICK_S: Final = 0.02
 _LOOK_S: Final = 0.5
 _STOP_S: Final = 10.0
+_REMIND_S: Final = 10.0
 _FIND_S: Final = 60.0
 _STRIP_S: Final = 8.0
 _MANUAL: Final = "by hand"
@@ -91,6 +92,7 @@ class Recording(Diary):
         self._begun_at: float | None = None
         self._ready = False
         self._waiting_for: tuple[str, ...] = ()
+        self._said_missing_at = 0.0
         self._free_bytes: int | None = None
 
     # What the experimenter sees and does
@@ -303,8 +305,13 @@ class Recording(Diary):
             sink.state("ended", "nothing more to deliver")
         except PhysioError as error:
             sink.state("ended", str(error))
-            if self.state == "preflight" and not any(self._n_samples().values()):
+            if self.state == "preflight" and self._cannot_begin():
                 self._fail(error)
+
+    def _cannot_begin(self) -> bool:
+        """Whether a source that ended leaves nothing to record, or nobody who could override."""
+        unattended = self.plan.begin == "auto" and self.plan.override_after_s is None
+        return unattended or not any(self._n_samples().values())
 
     async def _conduct(self, tasks: list[asyncio.Task[None]]) -> None:
         """Advance the protocol until it is over or the recording is stopped."""
@@ -343,6 +350,14 @@ class Recording(Diary):
         blocking = dict.fromkeys(problem.text for problem in found if problem.blocking)
         self._waiting_for = tuple(blocking)
         self._ready = not blocking
+        self._say_what_is_missing()
+
+    def _say_what_is_missing(self) -> None:
+        """Log now and then why the protocol has not started, for sessions without a screen."""
+        now = self.now()
+        if self._waiting_for and now - self._said_missing_at >= _REMIND_S:
+            self._said_missing_at = now
+            self.say("waiting: " + "; ".join(self._waiting_for), now)
 
     def _checked_streams(
         self, now: float, sources: tuple[SourceView, ...]
@@ -451,6 +466,8 @@ class Recording(Diary):
         if self._failure is not None:
             self._discard_if_empty()
             raise self._failure
+        if self._begun_at is None:
+            self._discard_if_empty()
         troubles: dict[str, int] = {}
         for sink in self._sinks:
             for kind, count in sink.troubles.items():

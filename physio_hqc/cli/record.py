@@ -191,6 +191,9 @@ def _report(result: RecordingResult) -> None:
     """Say how it ended, and what to do next."""
     minutes, seconds = divmod(round(result.duration_s), 60)
     screen = console()
+    if not result.path.exists():
+        screen.print(f"{escape(result.reason)} before any sample arrived: there is no file")
+        return
     counts = ", ".join(f"{name} {n}" for name, n in result.n_samples.items())
     screen.print(
         f"[bold]{escape(result.path)}[/bold]: {minutes}:{seconds:02d} min recorded, "

@@ -275,12 +275,35 @@ def test_malformed_deliveries_are_counted_and_cost_nothing_else(tmp_path: Path) 
         assert session.streams["ecg"].n_samples == source.sent
 
 
+def test_a_recording_that_never_began_leaves_no_file_in_the_way(tmp_path: Path) -> None:
+    async def screen(recording: Recording) -> None:
+        await asyncio.sleep(0.4)
+        recording.stop()
+
+    result = record(tmp_path, Counter(silent_s=60.0), screen=screen, begin="key")
+    assert not result.complete
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_to_override_means_that_a_broken_source_ends_pre_flight(tmp_path: Path) -> None:
+    class Late(Broken):
+        async def run(self, sink: Sink) -> None:
+            await asyncio.sleep(0.5)
+            await super().run(sink)
+
+    with pytest.raises(RecordingError, match="Bluetooth is switched off"):
+        record(tmp_path, Counter("a"), Late("b"))
+    with open_session(tmp_path / "p01.h5") as session:
+        assert session.closed
+        assert session.streams["ecg"].n_samples > 0
+
+
 def test_a_cancelled_recording_is_closed_cleanly(tmp_path: Path) -> None:
     async def run() -> None:
         plan = RecordingPlan(
             out=tmp_path / "p01.h5",
             protocol=parse_protocol(DESIGN),
-            sources=(Counter(silent_s=9.0),),
+            sources=(Counter(),),
         )
         task = asyncio.create_task(record_session(plan))
         await asyncio.sleep(0.5)
