@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
 import os
 import re
-import tempfile
-import threading
 import time
 import uuid
 from datetime import UTC, datetime
@@ -23,6 +20,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import physio_hqc
 from physio_hqc.errors import OutputError, SessionFileError
+from physio_hqc.session._on_disk import FileOnDisk, let_go
+from physio_hqc.session._skeleton import json_text, skeleton
 from physio_hqc.session._stream_writer import StreamWriter, disk_errors, open_table
 from physio_hqc.session.format import (
     EVENT_DTYPE,
@@ -32,23 +31,17 @@ from physio_hqc.session.format import (
     MAX_CHANNELS,
     MAX_FACT_BYTES,
     MAX_STREAMS,
-    MAX_TEXT_BYTES,
     MODALITIES,
     UNKNOWN_T0,
 )
-from physio_hqc.session.locks import is_being_written, lock_for_writing
 
 _STREAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _MAX_WAITING: Final = 4096
 """Rows that may wait in memory for a flush."""
 _COPIED: Final = 1 << 18
 """Samples that are copied at once."""
-_MAX_FIXED_BYTES: Final = 60_000
 _LONG_FACTS: Final = 2048
 """Facts longer than this are written once, at the end, instead of at every change."""
-_BINARY: Final = getattr(os, "O_BINARY", 0)
-_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY
-_NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES)
 
 
 class SessionWriter:
@@ -127,8 +120,6 @@ class SessionWriter:
         self._declared: dict[str, dict[str, Any]] = {}
         self._compressed: set[str] = set()
         self._file: h5py.File | None = None
-        self._descriptor = -1
-        self._guard = threading.Lock()
         self._open = True
         self._events_waiting: list[NDArray[np.void]] = []
         self._n_events = 0
@@ -151,124 +142,11 @@ class SessionWriter:
         for name, value in self._attrs.items():
             if isinstance(value, str) and len(value.encode()) > 60_000:
                 raise SessionFileError(f"{name} is too long for a session file (60 kB at most)")
-        self._target = self._hidden_sibling() if atomic else self.path
+        self._disk = FileOnDisk(self.path, atomic=atomic)
         try:
-            self._claim(overwrite)
+            self._disk.claim(self._skeleton(), overwrite=overwrite)
         except OSError as error:
             raise OutputError(f"cannot create {self.path}: {_reason(error)}") from error
-
-    def _claim(self, overwrite: bool) -> None:
-        """Create the file, whole and without streams, so that no other writer takes its name."""
-        if self.path.exists() or self.path.is_symlink():
-            self._refuse_existing(overwrite)
-        if self._atomic:
-            self._replace_target()
-            return
-        if overwrite and self.path.exists():
-            self._take_over()
-            return
-        self._create_whole(self._skeleton())
-
-    def _create_whole(self, image: bytes) -> None:
-        """Make the file appear whole under its name: a kill at any moment leaves it so, or not."""
-        fresh = self._fresh_sibling()
-        descriptor = os.open(fresh, _NEW, 0o666)
-        try:
-            _write_all(descriptor, image)
-            lock_for_writing(descriptor)
-            os.link(fresh, self.path)
-        except FileExistsError:
-            os.close(descriptor)
-            self._refuse_existing(overwrite=False)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno not in _NO_LINKS:
-                raise
-            descriptor = self._create_in_place(image)
-        finally:
-            fresh.unlink(missing_ok=True)
-        self._descriptor = descriptor
-
-    def _create_in_place(self, image: bytes) -> int:
-        """The same on a file system without hard links, where it is empty for a moment."""
-        try:
-            descriptor = os.open(self.path, _NEW, 0o666)
-        except FileExistsError:
-            self._refuse_existing(overwrite=False)
-            raise
-        lock_for_writing(descriptor)
-        _write_all(descriptor, image)
-        return descriptor
-
-    def _fresh_sibling(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
-
-    def _refuse_existing(self, overwrite: bool) -> None:
-        if is_being_written(self.path):
-            raise OutputError(f"{self.path} is being recorded right now: choose another name")
-        if not overwrite:
-            raise OutputError(f"{self.path} exists already: choose another name, or --overwrite it")
-
-    def _take_over(self) -> None:
-        """Replace an existing file, unless another writer is about to do the same."""
-        old = os.open(self.path, os.O_RDWR | _BINARY)
-        try:
-            if not lock_for_writing(old):
-                raise OutputError(f"{self.path} is being recorded right now: choose another name")
-            self._replace_target()
-        finally:
-            os.close(old)
-
-    def _replace_target(self) -> None:
-        """Put a file with the streams declared so far in the place of the one that is there.
-
-        Whoever opens it, or finds it after a crash, sees the one or the other, whole.
-        """
-        image = self._skeleton()
-        fresh = self._fresh_sibling()
-        descriptor = os.open(fresh, _NEW, 0o666)
-        try:
-            _write_all(descriptor, image)
-            lock_for_writing(descriptor)
-            if os.name == "nt":
-                # Windows renames no open file: there the old file is written over.
-                os.close(descriptor)
-                descriptor = os.open(self._target, os.O_RDWR | os.O_CREAT | _BINARY)
-                _write_all(descriptor, image)
-                fresh.unlink()
-            else:
-                fresh.replace(self._target)
-        except BaseException:
-            os.close(descriptor)
-            fresh.unlink(missing_ok=True)
-            raise
-        self._swap_descriptor(descriptor)
-
-    def _skeleton(self) -> bytes:
-        """The file as it is before the first packet."""
-        with _in_memory() as file:
-            _describe(file, self._attrs)
-            root = file.create_group("streams")
-            for name, declared in self._declared.items():
-                group = root.create_group(name)
-                _describe(group, declared | {"device": _json_text(declared["device"], name)})
-                self._streams[name].create(group, name in self._compressed)
-            file.create_dataset(
-                "events",
-                shape=(0,),
-                maxshape=(None,),
-                chunks=(16,),
-                dtype=EVENT_DTYPE,
-                compression="gzip",
-                compression_opts=1,
-            )
-            file.create_dataset("facts", shape=(0,), maxshape=(None,), chunks=(4096,), dtype="u1")
-            file.flush()
-            image: bytes = file.id.get_file_image()
-        return image
-
-    def _hidden_sibling(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
 
     def __enter__(self) -> Self:
         return self
@@ -358,7 +236,7 @@ class SessionWriter:
         if not 1 <= len(columns) <= MAX_CHANNELS:
             raise SessionFileError(f"stream {name!r}: {len(columns)} channels make no sense")
         known = dict(device or {})
-        _json_text(known, f"stream {name!r}: device")
+        json_text(known, f"stream {name!r}: device")
         self._declared[name] = {
             "modality": modality,
             "units": "µS" if units in ("uS", "μS") else units,
@@ -633,7 +511,7 @@ class SessionWriter:
         short = _cut(label, EVENT_DTYPE["label"].itemsize)
         if short != label:
             content["label"] = label
-        text = _json_text(content, f"event {short!r}: payload") if content else ""
+        text = json_text(content, f"event {short!r}: payload") if content else ""
         if len(text.encode()) > EVENT_DTYPE["payload"].itemsize:
             raise SessionFileError(f"event {short!r}: the payload exceeds 4096 bytes of JSON")
         row = np.zeros(1, dtype=EVENT_DTYPE)
@@ -687,9 +565,9 @@ class SessionWriter:
         new = {key: fact for key, fact in facts.items() if key not in device or device[key] != fact}
         if not new:
             return
-        _json_text(device | new, f"stream {name!r}: device")
+        json_text(device | new, f"stream {name!r}: device")
         # What the caller still changes must not change here.
-        self._declared[name]["device"] = device | json.loads(_json_text(new, name))
+        self._declared[name]["device"] = device | json.loads(json_text(new, name))
         if self._file is not None:
             self._facts_waiting.setdefault(name, {}).update(new)
 
@@ -737,7 +615,7 @@ class SessionWriter:
                 for key, fact in facts.items()
                 if at_end or len(json.dumps(fact)) <= _LONG_FACTS
             }
-            line = _json_text({"stream": name, "device": short}, name).encode() + b"\n"
+            line = json_text({"stream": name, "device": short}, name).encode() + b"\n"
             if short and len(lines) + len(line) <= room:
                 lines += line
                 left = {key: fact for key, fact in facts.items() if key not in short}
@@ -756,15 +634,7 @@ class SessionWriter:
         OSError
             If the disk is full or fails.
         """
-        with self._guard:
-            if self._descriptor < 0:
-                return
-            # One of its own: the writer may close the file in the meantime.
-            descriptor = os.dup(self._descriptor)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._disk.sync()
 
     def close(self) -> None:
         """Mark the session as closed and close the file; closing twice is harmless.
@@ -783,9 +653,8 @@ class SessionWriter:
             h5py.h5a.open(self._file.id, b"closed").write(np.array(True))
             self._file.flush()
             self._file.close()
-        self._release()
-        if self._atomic:
-            self._target.replace(self.path)
+        self._forget()
+        self._disk.publish()
 
     def abandon(self) -> None:
         """Let go of the file as it stands on the disk, after an OSError; never raises.
@@ -796,25 +665,18 @@ class SessionWriter:
             return
         with contextlib.suppress(Exception):
             if self._file is not None:
-                _let_go(self._file)
-        self._release()
-        if self._atomic:
-            with contextlib.suppress(OSError):
-                self._target.unlink(missing_ok=True)
+                let_go(self._file)
+        self._forget()
+        self._disk.discard()
 
-    def _release(self) -> None:
-        """Give up file, lock and what waits."""
+    def _skeleton(self) -> bytes:
+        return skeleton(self._attrs, self._declared, self._streams, self._compressed)
+
+    def _forget(self) -> None:
+        """Give up the open file and what waits for it."""
         self._open = False
         self._file = None
         self._events_waiting, self._facts_waiting = [], {}
-        self._swap_descriptor(-1)
-
-    def _swap_descriptor(self, new: int) -> None:
-        """Take another descriptor, which holds the lock; `sync` may run in another thread."""
-        with self._guard:
-            old, self._descriptor = self._descriptor, new
-        if old >= 0:
-            os.close(old)
 
     def _check_open(self) -> None:
         if not self._open:
@@ -826,8 +688,8 @@ class SessionWriter:
             return
         self._check_open()
         with disk_errors():
-            self._replace_target()
-            self._file = _open_growing(self._target)
+            self._disk.replace(self._skeleton())
+            self._file = self._disk.open_growing()
         for name, stream in self._streams.items():
             stream.attach(self._file["streams"][name])
         self._events = open_table(self._file, "events")
@@ -852,70 +714,6 @@ class SessionWriter:
         return stream
 
 
-def _in_memory() -> h5py.File:
-    """Create an HDF5 file that exists in memory only."""
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    access.set_fapl_core(backing_store=False)
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    # All attributes in the header of the root, not in structures of their own that can break.
-    creation.set_attr_phase_change(64, 32)
-    # No time of creation: the same session is the same bytes whenever it is written.
-    creation.set_obj_track_times(False)
-    return h5py.File(h5py.h5f.create(b"skeleton", h5py.h5f.ACC_TRUNC, creation, access))
-
-
-def _open_growing(path: Path) -> h5py.File:
-    """Open a file for writing in such a way that it can be read meanwhile."""
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    # The lock of this package does what HDF5's would, which network folders carry out as a lock of
-    # the whole file, and so take for our own lock. The reader goes without as well: both can have
-    # the file open in one process only if they agree.
-    access.set_file_locking(False, False)
-    # Marked as growing at once: there is no moment at which a crash leaves it marked otherwise.
-    how = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
-    return h5py.File(h5py.h5f.open(os.fsencode(path), how, access))
-
-
-def _describe(group: h5py.Group, attrs: dict[str, Any]) -> None:
-    """Write attributes, texts in full beside their names where these are not too long for it.
-
-    Texts of variable length stand in a heap that all of them share: one damaged page there, and
-    nobody knows any more whose recording this is.
-    """
-    for name, value in attrs.items():
-        if isinstance(value, str) and len(value.encode()) <= _MAX_FIXED_BYTES:
-            content = value.encode()
-            fixed = h5py.string_dtype("utf-8", max(1, len(content)))
-            group.attrs.create(name, content, dtype=fixed)
-        else:
-            group.attrs[name] = value
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    """Write the whole content of a file."""
-    os.ftruncate(descriptor, 0)
-    view, at = memoryview(content), 0
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    while at < len(view):
-        at += os.write(descriptor, view[at:])
-
-
-def _let_go(file: h5py.File) -> None:
-    """Close an HDF5 file whose disk takes no more, leaving it on the disk as it is.
-
-    HDF5 insists on writing what it holds, at the latest when the process ends, and crashes when
-    that fails. So it gets another file to write to: one that takes everything and keeps nothing,
-    and has no limit of size; on systems without it, one that is deleted.
-    """
-    endless = Path("/dev/zero")
-    is_there = endless.is_char_device()
-    with endless.open("r+b", buffering=0) if is_there else tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), file.id.get_vfd_handle())
-        file.close()
-
-
 def _per_channel(value: float | ArrayLike, n_channels: int, name: str) -> Any:
     numbers = np.asarray(value, dtype=np.float64)
     if numbers.ndim > 1 or (numbers.ndim == 1 and numbers.size != n_channels):
@@ -925,16 +723,6 @@ def _per_channel(value: float | ArrayLike, n_channels: int, name: str) -> Any:
     if not np.isfinite(numbers).all():
         raise SessionFileError(f"stream {name!r}: scale and offset must be finite")
     return float(numbers) if numbers.ndim == 0 else numbers
-
-
-def _json_text(content: dict[str, Any], what: str) -> str:
-    try:
-        text = json.dumps(content, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise SessionFileError(f"{what} cannot be written as JSON: {error}") from error
-    if len(text.encode()) > MAX_TEXT_BYTES:
-        raise SessionFileError(f"{what} is too long")
-    return text
 
 
 def _cut(text: str, n_bytes: int) -> str:
