@@ -25,7 +25,8 @@ app = typer.Typer(
     help=(
         "From recordings of ECG, blood pressure and EDA to cardiovascular reactivity.\n\n"
         "Begin with **physio-hqc demo**. With your own data: **import** a vendor file, "
-        "**inspect** the session file, **process** it to tables and a report."
+        "**inspect** the session file, **process** it to tables and a report. In the laboratory: "
+        "**record** a session from wearables; **record --virtual** rehearses it without any."
     ),
 )
 app.command("demo")(demo.demo)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +73,9 @@ def record(
         float, typer.Option("--time-scale", help="Factor on all times, to rehearse faster.")
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated participant.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: how it ended, as JSON.")
+    ] = False,
 ) -> None:
     """Record a session: live screen, tags from the keyboard, and nothing lost.
 
@@ -110,7 +115,10 @@ def record(
     with_screen = not no_screen
     result = asyncio.run(_record(options, devices, virtual, seed, with_screen=with_screen))
     try:
-        _report(result)
+        if as_json:
+            typer.echo(json.dumps({**asdict(result), "path": str(result.path)}, ensure_ascii=False))
+        else:
+            _report(result)
     except OSError:
         # The terminal was closed, which ended the recording: nobody is left to be told.
         for stream in (sys.stdout, sys.stderr):

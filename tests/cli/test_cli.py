@@ -44,7 +44,12 @@ def errors(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ["process"],
         ["simulate", "session"],
         ["simulate", "study"],
+        ["record"],
+        ["recover"],
+        ["tag"],
         ["devices", "list"],
+        ["devices", "scan"],
+        ["devices", "test"],
     ],
 )
 def test_every_command_shows_an_example(

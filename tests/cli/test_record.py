@@ -1,5 +1,6 @@
 """``physio-hqc record`` as a laboratory uses it: processes, signals, a terminal, a full disk."""
 
+import json
 import os
 import pty
 import signal
@@ -72,6 +73,16 @@ def test_a_signal_closes_the_file_cleanly(tmp_path: Path, number: signal.Signals
         assert session.closed
         assert session.events["duration"].notna().all()
     assert [path.name for path in tmp_path.iterdir()] == ["P01.h5"]
+
+
+def test_how_it_ended_as_json(tmp_path: Path) -> None:
+    out = tmp_path / "P01.h5"
+    wish = record(out, "--no-screen", "--json", "--time-scale", "0.001", *LOAD)
+    done = finished(wish)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["path"], told["complete"]) == (str(out), True)
+    assert counted(out) == min(n for name, n in told["n_samples"].items() if name != "cuff")
 
 
 def test_a_second_recorder_on_the_same_file_is_refused_and_harms_nothing(tmp_path: Path) -> None:
