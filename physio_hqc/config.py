@@ -185,7 +185,12 @@ def find_config(kind: ConfigKind, name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if _is_file(path):
         return path
-    what = {"protocols": "protocol", "devices": "device profile", "pipelines": "pipeline"}[kind]
+    what = {
+        "protocols": "protocol",
+        "devices": "device profile",
+        "setups": "laboratory setup",
+        "pipelines": "pipeline",
+    }[kind]
     hint = nearest(path.stem, shipped).replace("known:", "shipped ones:")
     if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
         raise ConfigError(_one_line(f"{text}: no such {what} file; {hint}"))

@@ -205,7 +205,8 @@ class Diary:
     ) -> None:
         self._event("system", label, t, 0.0, source, payload)
         detail = ", ".join(f"{key} {value}" for key, value in payload.items() if value)
-        self.say(f"{label}{f' ({detail})' if detail else ''}", t)
+        who = "" if source == "recorder" else f"{source}: "
+        self.say(f"{who}{label}{f' ({detail})' if detail else ''}", t)
 
     def say(self, text: str, t: float) -> None:
         """Log one line."""

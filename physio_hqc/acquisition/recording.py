@@ -44,6 +44,7 @@ _TICK_S: Final = 0.02
 _LOOK_S: Final = 0.5
 _STOP_S: Final = 10.0
 _REMIND_S: Final = 10.0
+_SLIP_S: Final = 1.0
 _FIND_S: Final = 60.0
 _STRIP_S: Final = 8.0
 _MANUAL: Final = "by hand"
@@ -303,6 +304,8 @@ class Recording(Diary):
         try:
             await source.run(sink)
             sink.state("ended", "nothing more to deliver")
+            if self.state == "preflight" and self._cannot_begin():
+                self._fail(RecordingError(f"{sink.name} ended before the protocol could start"))
         except PhysioError as error:
             sink.state("ended", str(error))
             if self.state == "preflight" and self._cannot_begin():
@@ -419,6 +422,8 @@ class Recording(Diary):
         refusal = self._do(command, at)
         if refusal:
             return {"ok": False, "error": refusal}
+        if command.action == "status":
+            return {"ok": True, **self._status()}
         return {"ok": True, "onset": at, "state": self.state, "t": self.now()}
 
     def _do(self, command: Command, at: float) -> str:
@@ -432,13 +437,40 @@ class Recording(Diary):
             case "note":
                 return self.note(command.label, at=at, source="tag")
             case "next":
-                return self.next_phase(at=at) if self.state == "running" else self.begin()
+                return self._next_by_tag(at)
             case "end":
                 self.stop("stopped by 'tag end'")
                 return ""
             case "status":
                 return ""
         return f"unknown action {command.action!r}"
+
+    def _next_by_tag(self, at: float) -> str:
+        """Start the protocol or its next phase; not twice within a second, which is a slip."""
+        if self.state != "running":
+            return self.begin()
+        since = at - self._conductor.onset
+        if since < _SLIP_S:
+            return f"the phase {self._phase_name()} began only {max(since, 0.0):.1f} s ago"
+        return self.next_phase(at=at)
+
+    def _status(self) -> dict[str, Any]:
+        """What a program may want to know before it tags."""
+        view = self.view()
+        phase = view.phase
+        return {
+            "file": view.file,
+            "participant": view.participant_id,
+            "condition": view.condition,
+            "state": view.state,
+            "t": view.t,
+            "phase": phase.name if phase else "",
+            "phase_left_s": phase.left_s if phase else None,
+            "next_phase": phase.next_label if phase else "",
+            "open_windows": [label for label, _ in view.open_windows],
+            "waiting_for": list(view.waiting_for),
+            "alerts": [alert.text for alert in view.alerts],
+        }
 
     def _close(self) -> None:
         """End what is open, write everything, and close the file."""

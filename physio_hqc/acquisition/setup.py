@@ -13,13 +13,15 @@ from physio_hqc.acquisition.sources import make_source
 from physio_hqc.config import ConfigModel, Name, Text, WrongKeyError, load_config, nearest
 from physio_hqc.errors import ConfigError
 
-Short = Annotated[str, StringConstraints(max_length=256)]
+_MAX_TEXT = 4096
+_MAX_SERIAL = 256
+Short = Annotated[str, StringConstraints(max_length=_MAX_SERIAL)]
 
 
 class SetupDevice(ConfigModel):
     """One device of the laboratory."""
 
-    device: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = Setting(
+    device: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_TEXT)] = Setting(
         description="Device profile, or another source such as lsl:type='EEG'."
     )
     serial: Short = Setting(
@@ -122,11 +124,15 @@ def device_from_text(text: str) -> SetupDevice:
     >>> device_from_text("lsl:type='ECG'").device
     "lsl:type='ECG'"
     """
-    if not text.strip():
-        raise ConfigError("a device needs a name, such as polar_h10")
     head, equals, serial = text.partition("=")
+    if not head.strip():
+        raise ConfigError("a device needs a name, such as polar_h10")
+    if len(text) > _MAX_TEXT:
+        raise ConfigError(f"device {text[:40]!r}… is too long a name")
     if not equals or ":" in head:
         return SetupDevice(device=text)
+    if not 0 < len(serial) <= _MAX_SERIAL:
+        raise ConfigError(f"device {head}: the serial number after = should have 1 to 256 letters")
     return SetupDevice(device=head, serial=serial)
 
 
@@ -148,13 +154,17 @@ def make_sources(
     Raises
     ------
     ConfigError
-        If a device is unknown.
+        If a device is unknown, or the same one is named twice.
 
     Examples
     --------
     >>> [source.name for source in make_sources((SetupDevice(device="polar_h10"),))]
     ['polar_h10']
     """
+    worn = [entry.serial.lower() for entry in devices if entry.serial]
+    twice = next((serial for serial in worn if worn.count(serial) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"the device with the serial number {twice!r} is named twice")
     return tuple(
         make_source(
             entry.device,

@@ -92,6 +92,8 @@ def record(
 
     if not no_screen and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("the screen needs a terminal: use --no-screen in scripts")
+    if not participant.strip():
+        raise ConfigError("--participant needs an id")
     design = load_protocol(protocol)
     if design.conditions and not condition:
         labels = ", ".join(entry.label for entry in design.conditions)
@@ -169,9 +171,7 @@ async def _rehearsal(
     from physio_hqc.acquisition.virtual import VirtualAir, VirtualParticipant, rehearsal
 
     design: Protocol = options["protocol"]
-    participant = VirtualParticipant(
-        seed=seed, protocol=design, condition=options["condition"] or design.conditions[0].label
-    )
+    participant = VirtualParticipant(seed=seed, protocol=design, condition=options["condition"])
     air = await stack.enter_async_context(VirtualAir())
     profiles = [
         f"{entry.device}={entry.serial}" if entry.serial else entry.device

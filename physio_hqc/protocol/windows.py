@@ -202,14 +202,17 @@ def _phase(row: Any, phase: Phase | None) -> _Window:
 
 
 def _interactions(stretches: pd.DataFrame, phases: list[_Window]) -> list[_Window]:
-    """Tagged interaction windows, each with the phase that contains its onset."""
+    """Tagged interaction windows, each with the phase in which it begins."""
     onsets = np.array([phase.onset for phase in phases])
     ends = np.array([phase.onset + phase.duration for phase in phases])
     rows = []
     for row in stretches.itertuples():
         around = np.flatnonzero((onsets <= row.onset) & (row.onset < ends))
         phase = phases[around[-1]] if around.size else None
-        name, role, speech = (phase.phase, phase.role, phase.speech) if phase else ("", "", False)
+        name, role = (phase.phase, phase.role) if phase else ("", "")
+        # Whoever talks in a part of the window breathes with the words in that part.
+        touched = np.flatnonzero((onsets < row.onset + row.duration) & (row.onset < ends))
+        speech = any(phases[k].speech for k in touched) or bool(phase and phase.speech)
         own_role, own_speech = _role_and_speech(row.payload)
         rows.append(
             _Window(

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 MAX_WINDOWS = 6
 _MAX_SEGMENTS = 300
 _MAX_NOTICES = 12
+# What every recording goes through, and nobody needs to be told of.
+_USUAL = (
+    *("recording started", "searching", "connecting", "connected", "device", "battery"),
+    *("protocol ended", "recording ended", "lsl_clock_offsets"),
+)
 _TOLD = ("HR", "RMSSD", "SBP", "SBP cuff", "SCL")
 
 MODALITY_NAMES = {
@@ -402,5 +407,15 @@ def _notices(facts: Facts) -> str:
 
 def _event_notices(events: pd.DataFrame) -> Sequence[str]:
     """Notes of the experimenter and notices of the recorder, with their time."""
-    rows = events[events["kind"].isin(("note", "system"))]
-    return [f"{row.kind} at {position(row.onset)}: {row.label}" for row in rows.itertuples()]
+    rows = events[events["kind"].isin(("note", "system")) & ~events["label"].isin(_USUAL)]
+    texts = [_notice(row) for row in rows.itertuples()]
+    return [text for text in texts if text]
+
+
+def _notice(row: Any) -> str:
+    """One note or notice; nothing for a protocol that started as it should."""
+    text = f"{row.kind} at {position(row.onset)}: {row.label}"
+    if row.label != "protocol started":
+        return text
+    missing = row.payload.get("overridden")
+    return f"{text} although {'; '.join(map(str, missing))}" if missing else ""

@@ -311,6 +311,10 @@ class _Recovery:
         ) as writer:
             samples = self._streams(writer)
             n_events = self._events(writer)
+            if self.lost and not (n_events or any(samples.values())):
+                raise SessionFileError(
+                    f"{self.source} is beyond repair: no sample and no event can be read"
+                )
         return RecoverReport(
             self.source,
             self.target,

@@ -287,6 +287,9 @@ def _attributes(item: h5py.Group) -> dict[str, Any]:
             value = item.attrs[name]
         except (OSError, RuntimeError, KeyError, ValueError, TypeError):
             continue
+        if isinstance(value, str):
+            # Of damaged text h5py keeps every byte, in characters that nothing can write again.
+            value = value.encode("utf-8", "surrogateescape")
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         found[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value

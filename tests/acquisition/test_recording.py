@@ -17,7 +17,7 @@ from physio_hqc.acquisition import (
     RecordingResult,
     record_session,
 )
-from physio_hqc.acquisition.control import Tagger
+from physio_hqc.acquisition.control import Tagger, send_command
 from physio_hqc.acquisition.source import Sink, Source, StreamInfo
 from physio_hqc.errors import OutputError, RecordingError
 from physio_hqc.protocol import parse_protocol
@@ -296,6 +296,40 @@ def test_nobody_to_override_means_that_a_broken_source_ends_pre_flight(tmp_path:
     with open_session(tmp_path / "p01.h5") as session:
         assert session.closed
         assert session.streams["ecg"].n_samples > 0
+
+
+def test_a_source_that_is_over_before_the_protocol_can_start_ends_it(tmp_path: Path) -> None:
+    class Short(Counter):
+        async def run(self, sink: Sink) -> None:
+            sink.state("connected")
+            sink.packet("ecg", np.arange(25), sink.now(), 0.1)
+
+    with pytest.raises(RecordingError, match="ended before the protocol could start"):
+        record(tmp_path, Short())
+
+
+def test_another_program_asks_how_it_stands_and_cannot_skip_a_phase_by_a_slip(
+    tmp_path: Path,
+) -> None:
+    told: list[dict[str, Any]] = []
+    refused: list[str] = []
+
+    async def screen(recording: Recording) -> None:
+        while recording.state == "preflight":
+            await asyncio.sleep(0.02)
+
+        def stimulus() -> None:
+            told.append(send_command("P01", "status"))
+            with pytest.raises(RecordingError) as caught:
+                send_command("P01", "next")
+            refused.append(str(caught.value))
+
+        await asyncio.to_thread(stimulus)
+
+    record(tmp_path, Counter(), screen=screen, override_after_s=0.2)
+    assert (told[0]["phase"], told[0]["participant"]) == ("baseline", "P01")
+    assert 0.0 < told[0]["phase_left_s"] <= 0.6
+    assert "began only" in refused[0]
 
 
 def test_a_cancelled_recording_is_closed_cleanly(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from physio_hqc.acquisition.setup import device_from_text, load_setup
+from physio_hqc.acquisition.setup import device_from_text, load_setup, make_sources
 from physio_hqc.errors import ConfigError
 
 
@@ -57,6 +57,24 @@ def test_devices_of_the_command_line(text: str, device: str, serial: str) -> Non
     assert (entry.device, entry.serial) == (device, serial)
 
 
-def test_a_device_without_a_name_is_refused() -> None:
+@pytest.mark.parametrize("text", ["  ", "=A1B2C3D4", " = "])
+def test_a_device_without_a_name_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="needs a name"):
-        device_from_text("  ")
+        device_from_text(text)
+
+
+@pytest.mark.parametrize("text", ["polar_h10=", "polar_h10=" + "A" * 300])
+def test_a_serial_number_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="serial number"):
+        device_from_text(text)
+
+
+def test_a_setup_that_does_not_exist_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="no such laboratory setup file"):
+        load_setup("nowhere.yaml")
+
+
+def test_the_same_device_twice_is_refused() -> None:
+    twice = (device_from_text("polar_h10=A1B2C3D4"), device_from_text("heart_rate=a1b2c3d4"))
+    with pytest.raises(ConfigError, match="'a1b2c3d4' is named twice"):
+        make_sources(twice)

@@ -75,6 +75,19 @@ def test_a_signal_closes_the_file_cleanly(tmp_path: Path, number: signal.Signals
     assert [path.name for path in tmp_path.iterdir()] == ["P01.h5"]
 
 
+def test_a_protocol_without_conditions_can_be_rehearsed(tmp_path: Path) -> None:
+    design = tmp_path / "plain.yaml"
+    design.write_text(
+        "name: plain\ntitle: No conditions\n"
+        "phases: [{name: rest, role: baseline, duration_s: 60.0}]\nbaseline: {phase: rest}\n"
+    )
+    options = ("--virtual", "--no-screen", "--time-scale", "0.2", "--out", str(tmp_path / "a.h5"))
+    done = finished([PROGRAM, "record", str(design), "--participant", "P01", *options])
+    assert done.returncode == 0, done.stderr
+    with open_session(tmp_path / "a.h5") as session:
+        assert session.streams["ecg"].n_samples > 130
+
+
 def test_how_it_ended_as_json(tmp_path: Path) -> None:
     out = tmp_path / "P01.h5"
     wish = record(out, "--no-screen", "--json", "--time-scale", "0.001", *LOAD)
@@ -173,6 +186,9 @@ def test_closing_the_terminal_closes_the_file(tmp_path: Path) -> None:
     [
         (("--no-screen",), "nothing to record from"),
         (LOAD, "needs a terminal"),
+        (("--no-screen", *LOAD, "--participant", " "), "--participant needs an id"),
+        (("--no-screen", "--virtual", "--setup", "nope.yaml"), "no such laboratory setup"),
+        (("--no-screen", "--virtual", "--device", "=X"), "needs a name"),
         (("--no-screen", "--device", "polar_h11"), "did you mean 'polar_h10'"),
         (("--no-screen", "--device", "lsk:x"), "did you mean 'lsl'"),
         (("--no-screen", "--setup", "two_straps"), "one of listener, speaker"),

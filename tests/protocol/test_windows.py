@@ -127,6 +127,23 @@ class TestPhases:
             "after": ("",),
         }
 
+    def test_an_interaction_that_reaches_into_a_speech_carries_its_caution(self):
+        table = events(
+            ("phase", "baseline", 0, 600),
+            ("phase", "preparation", 600, 180),
+            ("phase", "speech", 780, 360),
+            ("interaction", "reaches", 590, 200),
+            ("interaction", "ends before", 590, 190),
+            ("interaction", "within", 800, 10),
+        )
+        windows = derive_windows(table, load_protocol("lepore_1993"))
+        found = as_dict(windows[windows["kind"] == "interaction"], "phase", "speech")
+        assert found == {
+            "reaches": ("baseline", True),
+            "ends_before": ("baseline", False),
+            "within": ("speech", True),
+        }
+
     def test_an_interaction_payload_can_say_that_nobody_speaks(self):
         table = events(
             ("phase", "speech", 0, 60),

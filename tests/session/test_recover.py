@@ -333,3 +333,35 @@ def test_a_running_recording_is_not_recovered(tmp_path: Path) -> None:
         writer.flush()
         with pytest.raises(SessionFileError, match="being recorded right now"):
             recover_session(tmp_path / "live.h5", tmp_path / "out.h5")
+
+
+def test_damaged_texts_do_not_stop_the_recovery(tmp_path: Path) -> None:
+    path = tmp_path / "p.h5"
+    with SessionWriter(path, participant_id="participant one") as writer:
+        writer.add_stream("eda", modality="eda", units="µS", sfreq=4.0)
+        writer.append_segment("eda", [1.0, 2.0, 3.0], t_start=0.0)
+    with h5py.File(path, "r+") as file:
+        kind = h5py.string_dtype("utf-8", 8)
+        file.attrs.create("participant_id", b"part\xb7\xb8ic", dtype=kind)
+        file.attrs["closed"] = False
+    report = recover_session(path, tmp_path / "out.h5")
+    assert report.samples == {"eda": 3}
+    with open_session(tmp_path / "out.h5") as session:
+        assert session.participant_id == "part\ufffd\ufffdic"
+
+
+def test_where_nothing_is_left_there_is_no_file(tmp_path: Path) -> None:
+    path, out = tmp_path / "p.h5", tmp_path / "out.h5"
+    with SessionWriter(path, participant_id="P01") as writer:
+        writer.add_stream("eda", modality="eda", units="µS", sfreq=4.0, compress=True)
+        writer.append_segment("eda", np.arange(64.0), t_start=0.0)
+    with h5py.File(path, "r") as file:
+        samples = file["streams/eda/samples"].id.get_chunk_info(0)
+        blocks = file["streams/eda/blocks"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    for chunk in (samples, blocks):
+        content[chunk.byte_offset : chunk.byte_offset + chunk.size] = b"\xff" * chunk.size
+    path.write_bytes(content)
+    with pytest.raises(SessionFileError, match="beyond repair: no sample and no event"):
+        recover_session(path, out)
+    assert not out.exists()

@@ -47,11 +47,14 @@ Which network
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -124,7 +127,17 @@ def _pylsl() -> Any:
         raise RecordingError(
             f"pylsl is installed but finds no liblsl: {str(error).splitlines()[0]}"
         ) from error
+    _silence(pylsl)
     return pylsl
+
+
+@functools.cache
+def _silence(pylsl: Any) -> None:
+    """Keep what liblsl logs off the experimenter's screen, unless a lab configured it itself."""
+    places = [Path("lsl_api.cfg"), Path.home() / "lsl_api" / "lsl_api.cfg"]
+    places += [Path("/etc/lsl_api/lsl_api.cfg")]
+    if "LSLAPICFG" not in os.environ and not any(place.exists() for place in places):
+        pylsl.set_config_content("[log]\nlevel = -3\n")
 
 
 def predicate(text: str) -> str:
