@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from physio_hqc.acquisition._vitals import WATCHED
 from physio_hqc.acquisition.view import Alert, SourceView, StreamView
 
 RATE_TOLERANCE = 0.05
@@ -11,6 +12,8 @@ LAG_MAX_S = 1.0
 BATTERY_LOW = 15
 BATTERY_EMPTY = 5
 QUALITY_MIN = 0.5
+_JUDGED_S = 10.0
+"""A signal that is not judged after so many seconds of it cannot be."""
 
 _STATES = {
     "searching": "is not found yet",
@@ -44,7 +47,7 @@ def preflight_problems(
         The source it comes from.
     awaited : bool
         Whether its first sample is waited for (:class:`StreamInfo`); cuff readings and markers
-        need the connection only.
+        need the connection only, and only once: one that is lost does not block.
     waited_s : float
         How long pre-flight has lasted, in s.
 
@@ -84,10 +87,13 @@ def source_problems(source: SourceView) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def source_alerts(source: SourceView) -> tuple[Alert, ...]:
-    """What the experimenter should know of a source while the protocol runs."""
+def source_alerts(source: SourceView, *, awaited: bool = True) -> tuple[Alert, ...]:
+    """What the experimenter should know of a source while the protocol runs.
+
+    One that is not awaited, such as a cuff that comes for each reading, may be away.
+    """
     alerts = []
-    if source.state == "lost":
+    if source.state == "lost" and awaited:
         alerts.append(Alert(f"{source.name}: connection lost, reconnecting"))
     if source.contact is False:
         alerts.append(Alert(f"{source.name.upper()}: NO SKIN CONTACT", urgent=True))
@@ -109,7 +115,9 @@ def _connection(
         return ()
     what = source.name if awaited else f"{source.name} ({stream.name})"
     why = f": {source.text}" if source.text else ""
-    return (Problem(f"{what} {_STATES[source.state]}{why}"),)
+    # A cuff may come for each reading only; that it does come is known once it was there.
+    blocking = awaited or source.state != "lost"
+    return (Problem(f"{what} {_STATES[source.state]}{why}", blocking=blocking),)
 
 
 def _flow(stream: StreamView, waited_s: float) -> list[Problem]:
@@ -132,8 +140,11 @@ def _flow(stream: StreamView, waited_s: float) -> list[Problem]:
 
 
 def _signal(stream: StreamView) -> list[Problem]:
-    """Whether the signal can be used. The experimenter decides: it does not block."""
-    if stream.quality is None or stream.quality >= QUALITY_MIN:
+    """Whether the signal can be used. It is waited for; the experimenter decides what it means."""
+    if stream.quality is None:
+        soon = stream.modality in WATCHED and stream.n_samples < _JUDGED_S * stream.sfreq
+        return [Problem(f"{stream.name}: its signal quality is being measured")] if soon else []
+    if stream.quality >= QUALITY_MIN:
         return []
     why = f": {stream.quality_reason}" if stream.quality_reason else ""
     return [Problem(f"{stream.name}: poor signal{why}", blocking=False)]

@@ -114,7 +114,7 @@ class Recording(Diary):
             [
                 *disk_alerts(self._free_bytes, recorder.fill, recorder.n_dropped),
                 *([Alert(self._problem)] if self._problem else []),
-                *(alert for source in sources for alert in source_alerts(source)),
+                *(alert for source in sources for alert in self._source_alerts(source)),
                 *(alert for monitor in self._monitors.values() for alert in monitor.alerts(now)),
             ]
             if (recorder := self._recorder) is not None
@@ -145,6 +145,11 @@ class Recording(Diary):
             file_bytes=_size(self.plan.out),
             free_bytes=self._free_bytes,
         )
+
+    def _source_alerts(self, source: SourceView) -> tuple[Alert, ...]:
+        """Alerts of a source; one that is rightly silent may also be away between readings."""
+        mine = [monitor for monitor in self._monitors.values() if monitor.source == source.name]
+        return source_alerts(source, awaited=any(monitor.info.awaited for monitor in mine))
 
     def begin(self, *, override: bool = False) -> str:
         """Start the protocol; with `override` although something is missing, which is recorded."""

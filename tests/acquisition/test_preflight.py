@@ -63,11 +63,21 @@ def test_late_first_frame_of_a_polar_strap_is_explained():
 def test_cuff_needs_its_connection_only():
     assert preflight_problems(CUFF, SourceView("omron", "connected"), awaited=False) == ()
     (problem,) = preflight_problems(CUFF, SourceView("omron", "lost"), awaited=False)
-    assert (problem.text, problem.blocking) == ("omron (cuff) is not connected", True)
+    # It was there once: it comes again with its next reading.
+    assert (problem.text, problem.blocking) == ("omron (cuff) is not connected", False)
     (problem,) = preflight_problems(
         CUFF, SourceView("omron", "searching", "pair it"), awaited=False
     )
-    assert problem.text == "omron (cuff) is not found yet: pair it"
+    assert (problem.text, problem.blocking) == ("omron (cuff) is not found yet: pair it", True)
+    gone = replace(ECG, alive=False, age_s=9.0)
+    (problem,) = preflight_problems(gone, SourceView("polar_h10", "lost"))
+    assert (problem.text, problem.blocking) == ("polar_h10 is not connected", True)
+
+
+def test_a_cuff_that_is_away_is_no_alert():
+    away = SourceView("omron", "lost")
+    assert source_alerts(away, awaited=False) == ()
+    assert [alert.text for alert in source_alerts(away)] == ["omron: connection lost, reconnecting"]
 
 
 def test_poor_signal_is_told_and_does_not_block():
@@ -96,3 +106,18 @@ def test_no_skin_contact_blocks_and_alarms():
     assert texts(source_problems(loose), blocking=True) == ["polar_h10: no skin contact"]
     (alert,) = source_alerts(loose)
     assert (alert.text, alert.urgent) == ("POLAR_H10: NO SKIN CONTACT", True)
+
+
+@pytest.mark.parametrize(
+    ("modality", "seconds", "waits"),
+    [("ecg", 4.0, True), ("eda", 4.0, True), ("ecg", 20.0, False), ("temp", 4.0, False)],
+)
+def test_the_quality_of_a_signal_is_waited_for_but_not_for_ever(modality, seconds, waits):
+    view = StreamView(
+        "s", "band", modality, "u", 100.0,
+        n_samples=round(100 * seconds), rate=100.0, age_s=0.1, lag_s=0.0, alive=True,
+    )  # fmt: skip
+    problems = preflight_problems(view, SourceView("band", "connected"))
+    assert [(p.text, p.blocking) for p in problems] == (
+        [("s: its signal quality is being measured", True)] if waits else []
+    )

@@ -26,6 +26,7 @@ from bleak_retry_connector import close_stale_connections
 
 from physio_hqc.acquisition.ble.claims import Claims
 from physio_hqc.acquisition.ble.fit import Wanted
+from physio_hqc.acquisition.ble.turns import Turn, Turns
 from physio_hqc.acquisition.source import BleBackend
 from physio_hqc.errors import RecordingError
 
@@ -159,6 +160,8 @@ class Air:
         What the sources of this process that have no device yet look for.
     claims : Claims
         Who has which device.
+    turns : Turns
+        Who may connect.
     """
 
     def __init__(self, backend: BleBackend | None) -> None:
@@ -167,7 +170,7 @@ class Air:
         self._queues: list[Queue] = []
         self._scanner: BleakScanner | None = None
         self._switching = asyncio.Lock()
-        self._connecting = asyncio.Lock()
+        self.turns = Turns()
         self._paused = False
         self.claims = Claims(shared=backend is None)
 
@@ -199,13 +202,13 @@ class Air:
             await self._switch()
 
     @asynccontextmanager
-    async def connecting(self) -> AsyncIterator[None]:
+    async def connecting(self, owner: object) -> AsyncIterator[Turn]:
         """Have the adapter alone, with the scanner at rest."""
-        async with self._connecting:
+        async with self.turns.turn(owner) as turn:
             self._paused = True
             try:
                 await self._switch()
-                yield
+                yield turn
             finally:
                 self._paused = False
                 try:
@@ -243,9 +246,9 @@ class Air:
             Sighting(d, d.address, printable(d.name or ""), services, held=True) for d in devices
         ]
 
-    async def take_down(self, seen: Sighting) -> None:
+    async def take_down(self, seen: Sighting, owner: object) -> None:
         """End the link that a program left behind: what was asked over it last may never end."""
-        async with self.connecting():
+        async with self.connecting(owner):
             await close_stale_connections(seen.device)
 
     async def _switch(self) -> None:

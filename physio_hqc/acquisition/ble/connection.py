@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from physio_hqc.acquisition.ble.air import LINK_ERRORS, Sighting
+from physio_hqc.acquisition.ble.air import LINK_ERRORS, Sighting, reason_of
 from physio_hqc.acquisition.ble.cuff import Anchor
 from physio_hqc.acquisition.ble.delivery import Delivery
 from physio_hqc.acquisition.ble.fit import same_serial
-from physio_hqc.acquisition.ble.link import CUFF_FEATURES, Link, MissingError
+from physio_hqc.acquisition.ble.link import CUFF_FEATURES, Link, MissingError, PairingError
 from physio_hqc.acquisition.ble.replies import acc_factor, reply_trouble, stopped_by_itself
 from physio_hqc.acquisition.ble.search import Search
 from physio_hqc.acquisition.ble.timing import Silence
@@ -78,7 +80,11 @@ class Connection:
         self._dropped = dropped
         self._search = search
         self._began = False
+        self._read_serial = ""
         self._stopped_itself = asyncio.Event()
+        self._stopped: set[str] = set()
+        self._stops = 0
+        self._restart_at = -math.inf
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> str:
@@ -87,16 +93,17 @@ class Connection:
         entries = self._entries()
         self._check_whole(entries)
         mtu = self._check_mtu(entries)
-        self._search.keep(self.found)
+        self._search.keep(self.found, self._read_serial)
         self._delivery.reconnected()
         for entry in entries:
             if self._link.find(entry) is not None:
                 await self._link.subscribe(entry, self._arrived)
+        self._delivery.listening()
         await self._link.follow_battery(lambda level: self._delivery.facts(battery=level))
         # What an earlier program started and never stopped is stopped too.
         await self._stop({spec.name for spec in self._profile.streams})
         await self._start(self._streams)
-        self.started = True
+        self.started = self._search.been_connected = True
         self._sink.state("connected", f"{self.label}, MTU {mtu}" if mtu else self.label)
         return await self._watch()
 
@@ -105,10 +112,10 @@ class Connection:
         self._failure.cancel()
         try:
             if self._began and self._link.connected:
-                await self._stop(self._streams)
+                await self._stop(self._streams, at_end=True)
                 await self._tell_battery()
         except LINK_ERRORS as error:
-            self._sink.trouble("stop", f"{self.label}: could not be stopped: {error}")
+            self._sink.trouble("stop", f"{self.label}: could not be stopped: {reason_of(error)}")
         finally:
             await self._link.close()
 
@@ -123,6 +130,11 @@ class Connection:
                 raise WrongDeviceError(
                     f"{self.label} has the serial number {serial or 'unknown'}, not {self._serial}"
                 )
+        self._read_serial = known.get("serial", "")
+        if self._search.is_another(self._read_serial):
+            raise WrongDeviceError(
+                f"{self.label} has its name and another serial number, {self._read_serial}"
+            )
         if self.found.name:
             known["name"] = self.found.name
         self._delivery.facts(**known)
@@ -194,16 +206,32 @@ class Connection:
             )
         return mtu
 
-    async def _stop(self, streams: set[str]) -> None:
-        """Stop streams; what the device answers does not matter."""
+    async def _stop(self, streams: set[str], *, at_end: bool = False) -> None:
+        """Stop streams; what the device answers does not matter, be it an error.
+
+        A device may refuse to stop what does not run, and each stream is stopped for itself.
+        """
+        reply_s = min(self._timing.reply_s, _STOP_REPLY_S)
         for write in _writes(self._profile.stop, streams):
-            await self._link.write(write, reply_s=min(self._timing.reply_s, _STOP_REPLY_S))
+            try:
+                # At the end there is not much time; before, the device may be paired meanwhile.
+                async with asyncio.timeout(self._timing.stop_s / 3 if at_end else None):
+                    await self._link.write(write, reply_s=reply_s)
+            except PairingError:
+                raise
+            except LINK_ERRORS as error:
+                if not self._link.connected:
+                    raise
+                if at_end:
+                    what = write.stream or f"command {write.hex}"
+                    text = f"{self.label}: {what} could not be stopped: {reason_of(error)}"
+                    self._sink.trouble("stop", text)
             await asyncio.sleep(write.wait_s)
 
     async def _start(self, streams: set[str]) -> None:
         """Start streams, hear what the device says to it, and expect their first packets."""
         self._began = True
-        self._stopped_itself.clear()
+        self._stopped -= streams
         refused: set[str] = set()
         for write in _writes(self._profile.start, streams):
             reply = await self._link.write(write, reply_s=self._timing.reply_s)
@@ -215,6 +243,10 @@ class Connection:
                 self._sink.trouble(trouble.kind, f"{self.label}: {trouble.text}")
                 refused |= {write.stream} if write.stream and trouble.refused else set()
             await asyncio.sleep(write.wait_s)
+        self._expect(streams, refused)
+
+    def _expect(self, streams: set[str], refused: Collection[str] = ()) -> None:
+        """Expect the first packets of streams."""
         now = self._sink.now()
         for spec in self._specs:
             if spec.name in streams and (key := self._key(spec)):
@@ -237,9 +269,10 @@ class Connection:
         t_received = self._sink.now()
         try:
             self._delivery.arrived(characteristic, data, t_received)
-            if stopped_by_itself(self._profile, characteristic, data):
+            stopped = stopped_by_itself(self._profile, characteristic, data)
+            if stopped:
                 self._sink.trouble("stopped", f"{self.label} stopped measuring by itself")
-                self._stopped_itself.set()
+                self._note_stopped(stopped & self._streams, t_received)
         except Exception as error:  # noqa: BLE001 - raised in `_watch`; here it would be lost
             if not self._failure.done():
                 self._failure.set_exception(error)
@@ -248,7 +281,8 @@ class Connection:
         """Wait for the end of the link, and wake up streams that fell silent."""
         tick = min(1.0, self._timing.silence_s / 4)
         while True:
-            await self._something(tick)
+            wait = self._restart_at - self._sink.now() if self._stopped else tick
+            await self._something(min(tick, max(wait, 0.0)))
             if self._failure.done():
                 # In a wrapper: a full disk must not pass for a lost link.
                 raise DeliveryError from self._failure.exception()
@@ -256,8 +290,8 @@ class Connection:
                 return f"{self.label}: the link dropped"
             now = self._sink.now()
             self._delivery.tick(now)
-            if self._stopped_itself.is_set():
-                await self._again(self._streams)
+            if self._stopped and now >= self._restart_at:
+                await self._again(set(self._stopped))
                 continue
             silent = self._silence.of(now)
             if silent and not await self._wake(silent):
@@ -273,19 +307,43 @@ class Connection:
         try:
             await asyncio.wait(every, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._stopped_itself.clear()
             for each in waits:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
+    def _note_stopped(self, streams: set[str], now: float) -> None:
+        """Restart at once what stopped by itself; later and later if it does so again and again."""
+        if not streams:
+            return
+        if not self._stopped:
+            since = now - self._restart_at
+            self._stops = 0 if since > 2 * self._timing.backoff_max_s else self._stops
+            wait = self._timing.backoff_s * 2.0 ** (self._stops - 1) if self._stops else 0.0
+            self._restart_at = now + min(wait, self._timing.backoff_max_s)
+            self._stops += 1
+        self._stopped |= streams
+        self._stopped_itself.set()
+
     async def _wake(self, silent: list[str]) -> bool:
         """Start silent streams anew; False where that is of no use and the link has to go."""
         tried = [self._silence.tried(key) for key in silent]
-        streams = {spec.name for spec in self._specs if self._key(spec) in silent}
+        specs = [spec for spec in self._specs if self._key(spec) in silent]
+        streams = {spec.name for spec in specs}
         commands = _writes(self._profile.start, streams)
-        # The first time commands may help, the second time a new link, and so on.
-        if not commands or max(tried) % 2:
+        others = {self._key(spec) for spec in self._specs} - {*silent, ""}
+        told = f"{self.label}: {', '.join(silent)} silent"
+        if self._silence.flow(others, self._sink.now()):
+            # What flows is worth more than what may come with a new link.
+            both = [*commands, *_writes(self._profile.stop, streams)]
+            if not commands or any(write.stream is None for write in both):
+                self._sink.trouble("silent", told)
+                self._expect(streams)
+                return True
+        elif not commands or max(tried) % 2:
+            # The first time commands may help, the second time a new link, and so on.
             return False
-        self._sink.trouble("silent", f"{self.label}: {', '.join(silent)} silent, started anew")
+        self._sink.trouble("silent", f"{told}, started anew")
         await self._again(streams)
         return True
 

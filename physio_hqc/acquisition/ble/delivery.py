@@ -80,6 +80,14 @@ class Delivery:
         self._pressure_at = -math.inf
         self._cuff.reconnected(self._sink.now())
 
+    def gone(self) -> None:
+        """Note the end of the link."""
+        self._cuff.gone()
+
+    def listening(self) -> None:
+        """Note that all is subscribed."""
+        self._cuff.listening(self._sink.now())
+
     def cuff_features(self, features: int) -> None:
         """Take over what the cuff can detect at all."""
         for decoder in self._decoders.values():
@@ -140,7 +148,8 @@ class Delivery:
         self._cuff.finish(self._sink.now())
 
     def tick(self, now: float) -> None:
-        """Notice that a measurement has ended without a result."""
+        """Notice that a measurement has ended without a result, or that a store is empty."""
+        self._cuff.tick(now)
         if self._facts.get("measuring") and now - self._pressure_at > _MEASURING_S:
             self.facts(measuring=False)
 

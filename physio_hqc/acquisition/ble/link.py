@@ -45,27 +45,53 @@ _UNPAIRED_TEXT = re.compile(
     r"insufficient (authentication|encryption|authorization)|not paired", re.I
 )
 _OPERATION_S = 10.0
-_CONNECT_ATTEMPTS = 2
 
 
 class MissingError(BleakError):
     """The device has not what its profile says."""
 
 
+class PairingError(BleakError):
+    """The device asks to be paired and cannot be."""
+
+
+class _Client(BleakClientWithServiceCache):
+    """A client that gives up connecting in the time that it was made with."""
+
+    def __init__(self, *args: Any, limit_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limit_s = limit_s
+
+    async def connect(self, **kwargs: Any) -> None:
+        """Connect; the retry connector's own time is made for one device alone."""
+        await super().connect(**kwargs | {"timeout": self._limit_s})
+
+
 async def connect(
-    device: BLEDevice, name: str, backend: BleBackend | None, dropped: Callable[[], None]
+    device: BLEDevice,
+    name: str,
+    backend: BleBackend | None,
+    dropped: Callable[[], None],
+    limit_s: float,
 ) -> BleakClient:
-    """Connect through the retry connector; `dropped` is called when the link is gone."""
+    """Try once to connect, through the retry connector; `dropped` is called at the link's end.
+
+    Raises
+    ------
+    BleakError, TimeoutError, OSError, EOFError
+        If there is no link after `limit_s`.
+    """
     chosen: dict[str, Any] = {} if backend is None else {"backend": backend.client}
     # Services are read anew each time: BlueZ's copy carries the MTU of the link before.
     try:
         return await establish_connection(
-            BleakClientWithServiceCache,
+            _Client,
             device,
             name,
             disconnected_callback=lambda _: dropped(),
-            max_attempts=_CONNECT_ATTEMPTS,
+            max_attempts=1,
             use_services_cache=False,
+            limit_s=limit_s,
             **chosen,
         )
     except LINK_ERRORS:
@@ -97,6 +123,8 @@ class Link:
     profile : DeviceProfile
     paired : callable
         Called with a sentence when the device had to be paired.
+    dropped : asyncio.Event
+        Set when the link is gone.
     """
 
     def __init__(
@@ -105,8 +133,10 @@ class Link:
         device: BLEDevice,
         profile: DeviceProfile,
         paired: Callable[[str], None],
+        dropped: asyncio.Event,
     ) -> None:
         self._client = client
+        self._dropped = dropped
         self._device = device
         self._profile = profile
         self._paired = paired
@@ -228,7 +258,7 @@ class Link:
             await self._or_pair(
                 lambda: self._client.write_gatt_char(char, write.data, response=confirmed)
             )
-            return await _reply(queue, write, reply_s) if write.reply else None
+            return await self._reply(queue, write, reply_s) if write.reply else None
         finally:
             self._listeners = [each for each in self._listeners if each[1] is not queue]
 
@@ -251,12 +281,32 @@ class Link:
         try:
             await asyncio.wait_for(self._client.pair(), 30.0)
         except BLEAK_ERRORS as error:
-            raise BleakError(
+            raise PairingError(
                 f"the device asks to be paired and pairing failed ({error});"
                 " pair it once in the system's Bluetooth settings"
             ) from error
         self._paired("the device asked to be paired; it is now")
         return await _limited(operation())
+
+    async def _reply(
+        self, queue: asyncio.Queue[bytes], write: Write, limit_s: float
+    ) -> bytes | None:
+        """Wait for the reply to a command, or for the link to drop."""
+        replied = asyncio.ensure_future(_reply(queue, write))
+        dropped = asyncio.ensure_future(self._dropped.wait())
+        try:
+            await asyncio.wait(
+                {replied, dropped}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if replied.done():
+                return replied.result()
+            if dropped.done():
+                raise BleakError("the link dropped")
+            return None
+        finally:
+            replied.cancel()
+            dropped.cancel()
+            await asyncio.gather(replied, dropped, return_exceptions=True)
 
     async def _battery_of_bluez(self) -> int | None:
         """Ask BlueZ for the level: its daemon keeps the Battery service for itself."""
@@ -284,17 +334,13 @@ def _level(data: bytes) -> int | None:
         return None
 
 
-async def _reply(queue: asyncio.Queue[bytes], write: Write, limit_s: float) -> bytes | None:
+async def _reply(queue: asyncio.Queue[bytes], write: Write) -> bytes:
     """Wait for the reply to a command; other indications in between are not it."""
     begins = bytes.fromhex(write.reply or "")[:-1]
-    try:
-        async with asyncio.timeout(limit_s):
-            while True:
-                packet = await queue.get()
-                if packet.startswith(begins):
-                    return packet
-    except TimeoutError:
-        return None
+    while True:
+        packet = await queue.get()
+        if packet.startswith(begins):
+            return packet
 
 
 async def _limited(operation: Awaitable[T]) -> T:

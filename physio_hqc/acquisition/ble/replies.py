@@ -9,6 +9,7 @@ from physio_hqc.acquisition.decoders.polar_pmd import ALREADY_IN_STATE, INVALID_
 from physio_hqc.acquisition.profiles import DeviceProfile, Write
 
 _IN_CHARGER = 13
+_TYPE = 0x3F
 _ADVICE = {
     INVALID_MTU: "the link carries too small packets; another Bluetooth adapter may help",
     _IN_CHARGER: "take it off the charger",
@@ -92,11 +93,30 @@ def acc_factor(profile: DeviceProfile, write: Write, reply: bytes | None) -> flo
     return factors[0] if factors else None
 
 
-def stopped_by_itself(profile: DeviceProfile, characteristic: str, data: bytes) -> bool:
-    """Whether a device says that it has stopped measuring without being asked."""
+def stopped_by_itself(profile: DeviceProfile, characteristic: str, data: bytes) -> set[str]:
+    """Streams that a device says it has stopped without being asked.
+
+    Examples
+    --------
+    >>> from physio_hqc.acquisition import load_device_profile
+    >>> strap = load_device_profile("polar_h10")
+    >>> sorted(stopped_by_itself(strap, "control", bytes.fromhex("01 02 00")))
+    ['acc', 'ecg']
+    """
     if data[:1] != b"\x01" or not speaks_pmd(profile, characteristic):
-        return False
-    return isinstance(parse_pmd_reply(data), PmdStopped)
+        return set()
+    said = parse_pmd_reply(data)
+    if not isinstance(said, PmdStopped):
+        return set()
+    # A command to start names the type of measurement in its second byte.
+    return {
+        write.stream
+        for write in profile.start
+        if write.stream
+        and write.characteristic == characteristic
+        and write.data[1:2]
+        and write.data[1] & _TYPE in said.measurements
+    }
 
 
 def speaks_pmd(profile: DeviceProfile, characteristic: str) -> bool:

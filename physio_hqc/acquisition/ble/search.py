@@ -40,6 +40,11 @@ class Search:
         self._sink = sink
         self._timing = timing
         self._known = ""
+        self._name = ""
+        self._chosen = ""
+        self._read_serial = ""
+        self.been_connected = False
+        """Whether the device was once connected and started."""
         self._taken = ""
         self._refused: dict[str, float] = {}
 
@@ -48,13 +53,24 @@ class Search:
         """Whether the device has been found once."""
         return bool(self._known)
 
-    def keep(self, seen: Sighting) -> None:
-        """Remember the device for reconnects."""
+    def is_another(self, serial: str) -> bool:
+        """Whether a serial number that was read is not the one of the device that we had."""
+        return bool(serial and self._read_serial) and serial != self._read_serial
+
+    def keep(self, seen: Sighting, serial: str) -> None:
+        """Remember the device for reconnects, with the serial number that was read from it."""
         self._known = seen.address
+        self._read_serial = serial or self._read_serial
+        self._name = seen.name or self._name
+
+    def away(self, text: str) -> None:
+        """Tell that there is no link: lost is only what there has been."""
+        self._sink.state("lost" if self.been_connected else "searching", text)
 
     def refuse(self, seen: Sighting) -> None:
         """Pass over a device whose serial number turned out to be another one."""
         self._refused[seen.address] = self._sink.now()
+        self._chosen = ""
         self._air.claims.release(self)
 
     def close(self) -> None:
@@ -74,13 +90,16 @@ class Search:
             If there is no Bluetooth, or several devices fit and nothing says which is meant.
         """
         title = self._profile.title + (f" {self._serial}" if self._serial else "")
-        self._sink.state("searching", title)
+        if not self.been_connected:
+            self._sink.state("searching", title)
         self._air.seekers.append(self._wanted)
         try:
             async with self._air.listen() as queue:
                 lookout = asyncio.create_task(self._look_for_held(queue))
                 try:
-                    return await self._choose(queue)
+                    chosen = await self._choose(queue)
+                    self._chosen = chosen.address
+                    return chosen
                 finally:
                     lookout.cancel()
                     await asyncio.gather(lookout, return_exceptions=True)
@@ -122,7 +141,7 @@ class Search:
                 seen.clear()
                 decide_at = math.inf
             if loop.time() >= hint_at:
-                self._sink.state("searching", self._hint())
+                self.away(self._hint())
                 hint_at = math.inf
             if event is not None:
                 heard_at = loop.time()
@@ -141,20 +160,26 @@ class Search:
 
     def _fits(self, seen: Sighting) -> bool:
         """Whether this may be our device."""
-        if self._known:
-            return self._is_known(seen)
+        if self._known and self._is_known(seen):
+            return True
         refused_at = self._refused.get(seen.address, -math.inf)
         if self._sink.now() - refused_at < _REFUSED_S:
             return False
         ours = fit(self._profile, seen.name, seen.services)
+        if self._known:
+            return self._has_its_name(seen) and ours > 0 and not self._others_device(seen, ours)
         if self._serial:
             # A device named by its address may be known to the system by nothing else.
             return self.named(seen) if not ours else self._wanted.fit(seen.name, seen.services) > 0
         return ours > 0 and not self._others_device(seen, ours)
 
     def _is_known(self, seen: Sighting) -> bool:
-        """Whether this is the device that we had; a hidden address changes, a name does not."""
+        """Whether this is the device that we had."""
         return seen.address == self._known or self._exactly(seen)
+
+    def _has_its_name(self, seen: Sighting) -> bool:
+        """Whether it has the name of the one that we had: a hidden address changes, no name."""
+        return bool(seen.name) and seen.name == self._name
 
     def _exactly(self, seen: Sighting) -> bool:
         """Whether the wanted serial number is the last word of the name, or the address."""
@@ -165,7 +190,11 @@ class Search:
 
     def _sure(self, seen: Sighting) -> bool:
         """Whether this is our device beyond doubt."""
-        return bool(self._known) or self._exactly(seen)
+        if not self._known:
+            # One that was chosen and could not be connected is not chosen all over again.
+            return self._exactly(seen) or seen.address == self._chosen
+        # A name without a serial number may be another device's too: that one is looked at last.
+        return self._is_known(seen) or bool(serial_in_name(seen.name))
 
     def _others_device(self, seen: Sighting, ours: int) -> bool:
         """Whether another source that is searching has a better claim to this device."""
@@ -190,6 +219,9 @@ class Search:
             left = [each for each in left if self.named(each)] or left[:1]
         if len(left) < 2:
             return left[0] if left else None
+        if self._known:
+            # Two have its name and neither its address: ours may yet show itself.
+            return None
         names = ", ".join(f"{each.name or 'no name'} ({each.address})" for each in left)
         example = serial_in_name(left[0].name) or left[0].address
         raise RecordingError(

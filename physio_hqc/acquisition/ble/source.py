@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from physio_hqc.acquisition.ble.air import LINK_ERRORS, Air, Sighting, reason_of
 from physio_hqc.acquisition.ble.connection import Connection, DeliveryError, WrongDeviceError
@@ -18,6 +19,7 @@ from physio_hqc.errors import ConfigError, RecordingError
 
 _AT_REST = ("standard:blood_pressure", "standard:cuff_pressure")
 _MOST_DOUBLINGS = 10
+_SLOW_EVERY = 5
 
 
 class BleSource(Source):
@@ -103,6 +105,7 @@ class _Run:
         streams = {spec.name for spec in source.specs}
         self._delivery = Delivery(profile, streams, options.user, sink, self._silence.heard)
         self._failures = 0
+        self._too_short = 0
 
     async def forever(self) -> None:
         """Search, connect, listen; again whenever the link is gone."""
@@ -115,6 +118,14 @@ class _Run:
 
     async def _once(self) -> None:
         """One search and one connection, to its end."""
+        recorded = self._search.been_connected
+        with self._air.turns.missing(self) if recorded else nullcontext():
+            connection = await self._linked()
+        if connection is not None:
+            await self._visit(connection)
+
+    async def _linked(self) -> Connection | None:
+        """Search and connect; None where that failed, after a pause."""
         try:
             found = await self._search.find()
         except RecordingError as error:
@@ -122,29 +133,27 @@ class _Run:
                 raise
             # The adapter was pulled out in the middle of a session; it may be plugged in again.
             await self._pause("bluetooth", str(error))
-            return
+            return None
         label = found.name or found.address
         if found.held and await self._taken_down(found, label):
-            return
+            return None
         self._sink.state("connecting", label)
         dropped = asyncio.Event()
         try:
             link = await self._connect(found, label, dropped)
         except LINK_ERRORS as error:
-            self._sink.state("lost", f"{label}: cannot connect")
+            self._search.away(f"{label}: cannot connect")
             await self._pause("connect", f"{label}: {reason_of(error)}")
-            return
-        await self._visit(
-            Connection(
-                self._source,
-                self._sink,
-                self._delivery,
-                self._silence,
-                link,
-                found,
-                dropped,
-                self._search,
-            )
+            return None
+        return Connection(
+            self._source,
+            self._sink,
+            self._delivery,
+            self._silence,
+            link,
+            found,
+            dropped,
+            self._search,
         )
 
     async def _taken_down(self, found: Sighting, label: str) -> bool:
@@ -153,24 +162,49 @@ class _Run:
             "stale_link", f"{label} was still linked to a program that has ended; linked anew"
         )
         try:
-            await self._air.take_down(found)
+            await self._air.take_down(found, self)
         except LINK_ERRORS:
             return False
         return True
 
     async def _connect(self, found: Sighting, label: str, dropped: asyncio.Event) -> Link:
-        """Connect, with the adapter alone."""
+        """Try once to connect, with the adapter alone; others may be waiting for it."""
         link: Link | None = None
+        short_s, long_s = self._patience()
         try:
-            async with self._air.connecting():
-                client = await connect(found.device, label, self._backend, dropped.set)
-                link = Link(client, found.device, self._source.profile, self._paired)
+            async with (
+                self._air.connecting(self) as turn,
+                turn.limited(short_s, long_s) as limit_s,
+            ):
+                client = await connect(found.device, label, self._backend, dropped.set, limit_s)
+                if client.is_connected:
+                    # A try before it may have come to an end of its own.
+                    dropped.clear()
+                link = Link(client, found.device, self._source.profile, self._paired, dropped)
+                self._too_short = 0
+        except LINK_ERRORS as error:
+            if link is not None:
+                await shielded(link.close(), self._timing.stop_s)
+            if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+                self._too_short += 1
+                raise TimeoutError("it did not answer in time") from error
+            raise
         except asyncio.CancelledError:
             # Cancelled while the scanner came back: nobody else knows of this link.
             if link is not None:
                 await shielded(link.close(), self._timing.stop_s)
             raise
         return link
+
+    def _patience(self) -> tuple[float, float]:
+        """How long to try to connect, with and without another device that waits.
+
+        A device that is slow and not dead gets the long time even so, now and then.
+        """
+        timing, tries = self._timing, self._too_short
+        long_s = min(timing.connect_s * 2.0 ** min(tries, _MOST_DOUBLINGS), timing.connect_max_s)
+        turn_for_slow = tries % _SLOW_EVERY == _SLOW_EVERY - 1
+        return (long_s if turn_for_slow else timing.connect_s), long_s
 
     async def _visit(self, connection: Connection) -> None:
         """Use a link until it ends, and leave the device stopped whatever happens."""
@@ -186,8 +220,9 @@ class _Run:
             problem = f"{connection.label}: {reason_of(error)}"
         finally:
             self._silence.forget()
+            self._delivery.gone()
             await shielded(connection.leave(), self._timing.stop_s)
-        self._sink.state("lost", problem)
+        self._search.away(problem)
         if self._delivery.delivered:
             self._failures = 0
         if not connection.started:

@@ -19,6 +19,9 @@ class BleTiming:
         After how long without any device the experimenter is told what to check.
     deaf_s : float
         After how long without anything in the air at all the scan is started anew.
+    connect_s : float
+        How long an attempt to connect may take. It is doubled after each one that was too short, up
+        to `connect_max_s`, as long as no device that has been recorded waits for the adapter.
     reply_s : float
         How long a reply to a command may take.
     silence_s : float
@@ -32,6 +35,8 @@ class BleTiming:
     settle_s: float = 3.0
     hint_s: float = 15.0
     deaf_s: float = 30.0
+    connect_s: float = 7.0
+    connect_max_s: float = 20.0
     reply_s: float = 5.0
     silence_s: float = 10.0
     backoff_s: float = 0.5
@@ -60,6 +65,7 @@ class Silence:
     silence_s: float
     _due: dict[str, float] = field(default_factory=dict)
     _fruitless: dict[str, int] = field(default_factory=dict)
+    _heard: dict[str, float] = field(default_factory=dict)
 
     def expect(self, key: str, now: float, patience_s: float) -> None:
         """Expect the first packet within this time."""
@@ -67,6 +73,7 @@ class Silence:
 
     def heard(self, key: str, t: float) -> None:
         """Note that something arrived."""
+        self._heard[key] = t
         if key in self._due:
             self._due[key] = t + self.silence_s
             self._fruitless.pop(key, None)
@@ -74,6 +81,10 @@ class Silence:
     def of(self, now: float) -> list[str]:
         """What is silent."""
         return [key for key, due in self._due.items() if now > due]
+
+    def flow(self, keys: set[str], now: float) -> bool:
+        """Whether any of these arrives."""
+        return any(now - t <= self.silence_s for key, t in self._heard.items() if key in keys)
 
     def tried(self, key: str) -> int:
         """Count an attempt to wake it up; returns how many came before it without a packet."""
@@ -84,3 +95,4 @@ class Silence:
     def forget(self) -> None:
         """Expect nothing: there is no link."""
         self._due.clear()
+        self._heard.clear()

@@ -32,6 +32,13 @@ _EARLY_S: Final = 5.0
 _LATEST_S: Final = 1e12
 """30,000 years: a clock beyond is not one."""
 
+_AFTER_BREAK_S: Final = 1.0
+_DRIFT: Final = 1e-3
+"""After a break a clock leads by no more than this: some quartz is bad, none is worse."""
+
+_BEHIND_S: Final = 10.0
+"""A device clock that is behind by more than this after a break was set anew."""
+
 _BACK_S: Final = 30.0
 """A device clock that goes back by more than this was set anew, not late."""
 
@@ -79,13 +86,15 @@ class PacketDecoder:
             if entry.role == "constant"
         ]
         self._battery_seen: int | None = None
+        self._clock = _DeviceClock(self._time[1]) if self._time else None
         self.reset()
 
     def reset(self) -> None:
-        """Forget the remainder, the counter and the clock."""
+        """Forget the remainder and the counter; a clock goes on while nobody listens."""
+        if self._clock is not None:
+            self._clock.interrupted()
         self._rest = b""
         self._aligned = True
-        self._clock = _DeviceClock(self._time[1]) if self._time else None
         self._counter = _Counter(self._sequence[1]) if self._sequence else None
         self._last_seconds = math.nan
         self._last_received = math.nan
@@ -234,7 +243,7 @@ class PacketDecoder:
             flags |= BlockFlag.GAP_BEFORE if self._clock is None else BlockFlag.CLOCK_RESET
             told = Trouble("clock", f"the counter starts again at {raw}")
             return anew or [told], 0, int(flags)
-        return [], missing, int(flags)
+        return anew, missing, int(flags)
 
     def _battery_facts(self, data: bytes) -> list[Result]:
         """Charge, if it changed."""
@@ -259,6 +268,11 @@ class _DeviceClock:
         self._newest: float | None = None
         self._received = 0.0
         self._lead = -math.inf
+        self._was_away = False
+
+    def interrupted(self) -> None:
+        """Be ready for a device that was switched off meanwhile."""
+        self._was_away = self._newest is not None
 
     def read(self, raw: float, t_received: float) -> tuple[float, int]:
         """Seconds on the device's clock, and CLOCK_RESET if it was set anew."""
@@ -268,14 +282,22 @@ class _DeviceClock:
             counts = raw + self._modulo * round((expected - raw) / self._modulo)
         seconds = counts * self._unit
         # Nothing can arrive earlier after its measurement than the quickest packet so far.
-        early = seconds - t_received > self._lead + _EARLY_S
+        lead = seconds - t_received - self._lead
+        early = lead > (_EARLY_S if not self._was_away else self._drifted(t_received))
         anew = self._newest is not None and (early or seconds < self._newest * self._unit - _BACK_S)
+        # The first packet after a break has not waited: a clock that is behind was stopped.
+        behind = lead < -_BEHIND_S
+        anew, self._was_away = anew or (self._was_away and behind), False
         if anew:
             counts, seconds, self._lead = raw, raw * self._unit, -math.inf
         self._lead = max(self._lead, seconds - t_received)
         if anew or self._newest is None or counts > self._newest:
             self._newest, self._received = counts, t_received
         return seconds, int(BlockFlag.CLOCK_RESET) if anew else 0
+
+    def _drifted(self, t_received: float) -> float:
+        """How far this clock may have come ahead of the arrivals in a break."""
+        return _AFTER_BREAK_S + _DRIFT * (t_received - self._received)
 
 
 class _Counter:

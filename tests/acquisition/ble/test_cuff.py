@@ -16,7 +16,14 @@ QUICK = {"measuring_s": 0.3}
 
 
 def labels(sink):
-    return [event.label for event in sink.events]
+    """Events, without the ones that stand beside a row and say how its time was found."""
+    return [event.label for event in sink.events if event.label != "cuff reading"]
+
+
+def times_from(sink):
+    """How the time of every row was found."""
+    beside = [event for event in sink.events if event.label.startswith("cuff reading")]
+    return [event.payload["time_from"] for event in beside if "time_from" in event.payload]
 
 
 def record(running, cuff, act, **options):
@@ -51,7 +58,8 @@ def test_a_reading_in_mmhg_at_its_time(running, kpa, offset_s):
     assert -1.05 < sink.times("cuff")[0] - taken < 0.05
     assert sink.known["cuff_clock_offset_s"] == pytest.approx(offset_s, abs=0.2)
     assert not sink.troubles
-    assert not sink.events
+    assert not labels(sink)
+    assert times_from(sink) == ["clock"]
 
 
 def test_pressure_in_the_cuff_says_only_that_it_measures(running):
@@ -79,7 +87,7 @@ def test_stored_readings_of_before_are_events_and_not_data(running):
 def test_a_reading_taken_while_the_link_was_down_has_its_own_time(running):
     async def act(run, cuff):
         await cuff.drop()
-        await run.until(lambda: run.sink.state_now == "searching")
+        await run.until(lambda: run.sink.state_now == "lost")
         await cuff.measure()
         await asyncio.sleep(2.0)
         await cuff.come_back()
@@ -109,6 +117,7 @@ def test_a_cuff_without_a_clock_to_read_is_compared_by_its_live_reading(running)
         "stored cuff reading from before the session",
     ]
     assert sink.events[1].payload["session_time_s"] == pytest.approx(-1800, abs=3)
+    assert times_from(sink) == ["live"]
 
 
 def test_a_likely_stamp_is_taken_as_right(running):
@@ -138,7 +147,7 @@ def test_a_cuff_that_connects_for_each_reading_with_a_clock_an_hour_ahead(runnin
     async def act(run, cuff):
         await run.until(lambda: len(run.sink.events) == 2)
         await cuff.drop()
-        await run.until(lambda: run.sink.state_now == "searching")
+        await run.until(lambda: run.sink.state_now == "lost")
         await asyncio.sleep(1.0)
         await cuff.measure(CuffReading(140, 90, 105, 75))
         await cuff.come_back()
@@ -153,7 +162,11 @@ def test_a_cuff_that_connects_for_each_reading_with_a_clock_an_hour_ahead(runnin
     sink = record(running, cuff, act)
     assert sink.values("cuff")[:, 0].tolist() == [130, 140]
     assert (np.diff(sink.times("cuff")) > 0).all()
-    assert labels(sink)[2:] == ["stored cuff reading from before the session"]
+    assert labels(sink)[2:] == [
+        "cuff reading, time not known yet",
+        "stored cuff reading from before the session",
+    ]
+    assert times_from(sink) == ["live", "live"]
 
 
 def test_readings_of_the_other_user_are_dropped(running):
@@ -211,7 +224,7 @@ def test_what_is_sent_again_after_a_reconnect_is_not_recorded_twice(running):
         await run.until(lambda: "cuff" in run.sink.packets)
         packet = cuff.sent["cuff"][0]
         await cuff.drop()
-        await run.until(lambda: run.sink.state_now == "searching")
+        await run.until(lambda: run.sink.state_now == "lost")
         await cuff.come_back()
         await run.until(lambda: run.sink.state_now == "connected")
         await cuff.indicate(cuff._reading, packet.data)

@@ -157,8 +157,38 @@ class TestCounter:
         decoder = nordic()
         decoder.feed(band(7), 0.0)
         decoder.reset()
-        (eda,) = samples(decoder.feed(band(90), 60.0))
+        (eda,) = samples(decoder.feed(band(250), 60.0))
         assert (eda.n_lost, eda.flags) == (0, 0)
+
+    @pytest.mark.parametrize("outage", [1.0, 20.0, 63.0, 70.0, 400.0, 3600.0])
+    def test_short_clock_goes_on_over_an_outage_of_several_rounds(self, outage):
+        decoder = short_clock()
+        decoder.feed(ticks(10.0), 110.0)
+        decoder.reset()
+        (eda,) = samples(decoder.feed(ticks(10.0 + outage), 110.1 + outage))
+        assert (eda.t_device, eda.flags) == (10.0 + outage, 0)
+
+    @pytest.mark.parametrize("restarted_at", [0.0, 20.0, 45.0])
+    def test_short_clock_that_was_switched_off_meanwhile(self, restarted_at):
+        decoder = short_clock()
+        decoder.feed(ticks(10.0), 110.0)
+        decoder.reset()
+        found = decoder.feed(ticks(restarted_at), 180.0)
+        (eda,) = samples(found)
+        assert (eda.t_device, eda.flags) == (restarted_at, BlockFlag.CLOCK_RESET)
+        assert kinds(found) == ["clock"]
+        (eda,) = samples(decoder.feed(ticks(restarted_at + 1), 181.0))
+        assert (eda.t_device, eda.flags) == (restarted_at + 1, 0)
+
+    def test_long_clock_that_was_switched_off_meanwhile(self):
+        decoder = nordic()
+        for k in range(8):
+            decoder.feed(band(k), k * PERIOD_S)
+        decoder.reset()
+        found = decoder.feed(band(20), 60.0)
+        (eda,) = samples(found)
+        assert (eda.t_device, eda.n_lost) == (5.25, 0)
+        assert eda.flags & BlockFlag.CLOCK_RESET
 
     @settings(deadline=None, max_examples=60)
     @given(st.lists(st.sampled_from(["send", "lose", "twice", "swap"]), max_size=80), st.booleans())
@@ -192,6 +222,22 @@ blocks: [{samples: 4, fields: [{type: u16, endian: big, stream: eda}]}]
 """,
         ["name: eda, modality: eda, units: µS, sfreq: 16, dtype: uint16"],
     )
+
+
+def short_clock():
+    """A clock of 16 bits that starts again every 64 s."""
+    return made_up(
+        """
+header: [{type: u16, role: device_time, unit_s: 0.0009765625}]
+blocks: [{samples: 1, fields: [{type: u16, stream: eda}]}]
+time_of: last
+""",
+        ["name: eda, modality: eda, units: µS, sfreq: 4, dtype: uint16"],
+    )
+
+
+def ticks(seconds):
+    return struct.pack("<HH", int(seconds * 1024) % 65536, 7)
 
 
 def bare(number):
