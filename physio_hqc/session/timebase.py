@@ -16,28 +16,30 @@ The delay that even the fastest packet has cannot be seen from one side and rema
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physio_hqc.session._stamps import MAX_RATE_ERROR, Judged, believable, judge_stamps
+from physio_hqc.session._supporting_line import supporting_line, supporting_lines
 from physio_hqc.session.format import BlockFlag
+
+__all__ = ["MAX_DRIFT", "MAX_RATE_ERROR", "TimeBase", "reconstruct", "supporting_line"]
 
 _BREAKS: Final = BlockFlag.GAP_BEFORE | BlockFlag.CLOCK_RESET | BlockFlag.RECONNECT
 
 MAX_DRIFT: Final = 500e-6
 """Crystals of wearables drift by tens of ppm against a computer; ten times that is generous."""
 
-MAX_RATE_ERROR: Final = 0.05
-"""Vendor tolerance of a wearable's sampling rate over its temperature range (Polar: 5 %)."""
+TYPICAL_DRIFT: Final = 100e-6
+"""Crystals are within this (20 ppm by their makers, 21 ppm measured), with room for heat."""
 
-_LATE_PACKETS: Final = 64
-"""How many packets back a late (reordered) packet may belong."""
-
-_MAX_BINS: Final = 2000
-_RESET_TOLERANCE_S: Final = 1.0
 _SILENCE_S: Final = 1.0
+_MOVED_S: Final = 0.05
+_AGREEING: Final = 3
 _NEARBY_S: Final = 30.0
 
 Floats = NDArray[np.float64]
@@ -63,8 +65,8 @@ class TimeBase:
     n_samples : int
         Presented samples.
     n_duplicates, n_reordered, n_resets : int
-        Packets left out as repetitions, packets put back into their place, restarts of the
-        device's clock.
+        Rows left out because they name the same stored samples again, packets put back into
+        their place, restarts (or new settings) of the device's clock.
     drift_ppm : float
         Rate of the device's clock against the host's; NaN where packets carry no device time.
     delay_p95_s : float
@@ -142,9 +144,23 @@ def reconstruct(blocks: NDArray[np.void], sfreq: float) -> TimeBase:
     rows = blocks[blocks["n_samples"] > 0]
     if not len(rows):
         return TimeBase(np.zeros(0, dtype=SEGMENT_DTYPE), None, 0)
-    if np.isfinite(rows["t_device"]).mean() > 0.5:
-        return _with_device_clock(rows, sfreq)
-    return _with_arrivals_only(rows, sfreq)
+    rows, n_duplicates = _once(rows)
+    if believable(rows["t_device"]).mean() > 0.5:
+        base = _with_device_clock(rows, sfreq)
+    else:
+        base = _with_arrivals_only(rows, sfreq)
+    return replace(base, n_duplicates=n_duplicates)
+
+
+def _once(rows: NDArray[np.void]) -> tuple[NDArray[np.void], int]:
+    """Rows without those that present the same stored samples again; how many those are."""
+    first = rows["first_sample"]
+    if np.all(np.diff(first) > 0):
+        return rows, 0
+    same = np.lexsort((np.arange(len(rows)), rows["n_samples"], first))
+    again = np.zeros(len(rows), dtype=bool)
+    again[same[1:]] = (np.diff(first[same]) == 0) & (np.diff(rows["n_samples"][same]) == 0)
+    return rows[~again], int(again.sum())
 
 
 def _with_arrivals_only(rows: NDArray[np.void], sfreq: float) -> TimeBase:
@@ -154,16 +170,13 @@ def _with_arrivals_only(rows: NDArray[np.void], sfreq: float) -> TimeBase:
     broken = (rows["flags"] & int(_BREAKS)) != 0
     broken |= _arrival_gaps(last / sfreq, arrival, n / sfreq, broken)
     broken[0] = True
-    group = np.cumsum(broken) - 1
-    starts = np.flatnonzero(broken)
     clock = last / sfreq
-    slope = 1.0 + _common_drift(clock, arrival, group, len(starts), MAX_RATE_ERROR)
+    starts, slope, offset = _arrival_lines(clock, arrival, np.flatnonzero(broken), rows["flags"])
+    group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(rows))))
     segments = np.zeros(len(starts), dtype=SEGMENT_DTYPE)
     segments["start"] = last[starts] - n[starts] + 1
     segments["stop"] = np.append(segments["start"][1:], last[-1] + 1)
     segments["period"] = slope / sfreq
-    # One rate for the whole stream, one offset per segment: a short segment cannot tell its rate.
-    offset = np.array([_edge(part) for part in np.split(arrival - slope * clock, starts[1:])])
     segments["t_start"] = offset + slope * segments["start"] / sfreq
     segments["reason"] = _reasons(rows["flags"][starts])
     delay = arrival - (offset[group] + slope * clock)
@@ -176,181 +189,132 @@ def _with_arrivals_only(rows: NDArray[np.void], sfreq: float) -> TimeBase:
 
 
 def _with_device_clock(rows: NDArray[np.void], sfreq: float) -> TimeBase:
-    rows, epoch, n_duplicates = _epochs(rows, sfreq)
-    order = np.lexsort((np.arange(len(rows)), _sortable_stamps(rows, sfreq), epoch))
-    n_reordered = int(np.count_nonzero(np.diff(order) < 0))
-    rows, epoch = rows[order], epoch[order]
+    judged = judge_stamps(rows, sfreq)
+    rows = rows[judged.order] if judged.n_reordered else rows
+    epoch = judged.epoch
     n = rows["n_samples"].astype(np.int64)
     last = np.cumsum(n) - 1
-    stamp = rows["t_device"].astype(np.float64)
-    told = (rows["flags"] & int(BlockFlag.GAP_BEFORE)) != 0
-    broken = (rows["flags"] & int(_BREAKS)) != 0
-    broken[0] = True
-    broken[1:] |= np.diff(epoch) != 0
-    rate = _typical_rate(last, stamp, broken, sfreq)
-    with np.errstate(invalid="ignore"):
-        missing = np.diff(stamp) - n[1:] / rate
-        longest = np.minimum(n[1:], n[:-1]) / rate
-        broken[1:] |= missing > 0.5 * np.maximum(longest, 1.5 / rate)
-        # A counter tells of a gap at once; a late packet may have filled it since.
-        other = (rows["flags"][1:] & int(_BREAKS & ~BlockFlag.GAP_BEFORE)) != 0
-        filled = told[1:] & ~other & (np.diff(epoch) == 0) & (np.abs(missing) < 0.5 / rate)
-        broken[1:] &= ~filled
-    starts = np.flatnonzero(broken)
-    stops = np.append(starts[1:], len(rows))
-    segments = np.zeros(len(starts), dtype=SEGMENT_DTYPE)
-    clock = np.empty(len(rows))
-    for k, (a, b) in enumerate(zip(starts, stops, strict=True)):
-        offset, period = _device_line(last[a:b], stamp[a:b], rate)
-        first = last[a] - n[a] + 1
-        segments[k] = (first, last[b - 1] + 1, offset + period * first, period, "")
-        clock[a:b] = offset + period * last[a:b]
+    starts = np.flatnonzero(_broken(rows["flags"], judged, last))
+    segments, clock = _on_device_clock(starts, n, last, judged)
     segments["reason"] = _reasons(rows["flags"][starts])
+    segment_epoch = epoch[starts]
+    for k in np.flatnonzero(np.diff(segment_epoch)) + 1:
+        if not (rows["flags"][starts[k]] & int(BlockFlag.CLOCK_RESET | BlockFlag.RECONNECT)):
+            segments["reason"][k] = "clock reset"
     arrival = rows["t_received"].astype(np.float64)
-    drifts, delays = [], []
-    for e in range(int(epoch[-1]) + 1):
-        mine = epoch == e
-        origin = clock[mine][0]
-        drift, offset = supporting_line(
-            clock[mine] - origin, arrival[mine] - clock[mine], MAX_DRIFT
-        )
-        members = epoch[starts] == e
-        t_device = segments["t_start"][members]
-        segments["t_start"][members] = t_device + offset + drift * (t_device - origin)
-        segments["period"][members] *= 1 + drift
-        drifts.append((np.ptp(clock[mine]), drift))
-        delays.append(arrival[mine] - clock[mine] - offset - drift * (clock[mine] - origin))
-        if e and not segments["reason"][members][0]:
-            segments["reason"][np.flatnonzero(members)[0]] = "clock reset"
+    lag = arrival - clock
+    origin = clock[np.searchsorted(epoch, np.arange(int(epoch[-1]) + 1))]
+    since = clock - origin[epoch]
+    parts = _trusted(since, lag, epoch, _steady(judged.stamp, starts))
+    drift, offsets = supporting_lines(parts, MAX_DRIFT, TYPICAL_DRIFT)
+    offset = np.array(offsets)
+    t_device = segments["t_start"].copy()
+    segments["t_start"] += offset[segment_epoch] + drift * (t_device - origin[segment_epoch])
+    segments["period"] *= 1 + drift
     return TimeBase(
         _in_order(segments),
         _stored_pieces(rows),
         int(last[-1] + 1),
-        n_duplicates,
-        n_reordered,
-        int(epoch[-1]),
-        max(drifts)[1] * 1e6,
-        float(np.quantile(np.concatenate(delays), 0.95)),
+        n_reordered=judged.n_reordered,
+        n_resets=int(epoch[-1]),
+        drift_ppm=drift * 1e6,
+        delay_p95_s=float(np.nanquantile(lag - offset[epoch] - drift * since, 0.95)),
     )
 
 
-def supporting_line(x: Floats, y: Floats, max_slope: float) -> tuple[float, float]:
-    """Slope and intercept of the line from which all points are late by a positive delay.
+def _steady(stamp: Floats, starts: Ints) -> NDArray[np.bool_]:
+    """Rows with a stamp that others of their segment agree with."""
+    known = np.isfinite(stamp)
+    number = np.add.reduceat(known.astype(np.int64), starts)
+    return known & np.repeat(number >= _AGREEING, np.diff(np.append(starts, len(stamp))))
 
-    Among the lines below the points the closest is an edge of their lower convex hull, but with
-    few packets that edge is a matter of luck. With `s` the spacing that the shortest delays have,
-    every line below the points has the likelihood exp(height / s), height being that of the line
-    over the mean of `x`; the line returned is the mean over all of them, with the slope's prior a
-    normal density of `max_slope` / 3 cut at `max_slope`.
 
-    Parameters
-    ----------
-    x, y : ndarray, shape (n,)
-        Device time and arrival minus device time, in seconds.
-    max_slope : float
-        Largest believable slope.
+def _trusted(
+    since: Floats, lag: Floats, epoch: Ints, steady: NDArray[np.bool_]
+) -> list[tuple[Floats, Floats]]:
+    """Points of each epoch that stand in a steady segment; all where none does."""
+    edges = np.searchsorted(epoch, np.arange(int(epoch[-1]) + 2))
+    parts = []
+    for a, b in pairwise(edges):
+        use = steady[a:b] if steady[a:b].any() else np.ones(b - a, dtype=bool)
+        parts.append((since[a:b][use], lag[a:b][use]))
+    return parts
 
-    Returns
-    -------
-    slope, intercept : float
 
-    Examples
-    --------
-    >>> x = np.arange(100.0)
-    >>> late = np.where(np.arange(100) % 7 == 0, 0.0, 0.2)
-    >>> slope, intercept = supporting_line(x, 3.0 + 1e-4 * x + late, 5e-4)
-    >>> round(slope, 7), round(intercept, 4)
-    (0.0001, 3.0)
+def _broken(flags: NDArray[np.uint32], judged: Judged, last: Ints) -> NDArray[np.bool_]:
+    """Rows that begin a segment: told by flags, seen from the stamps, or a clock set anew."""
+    told = (flags & int(_BREAKS)) != 0
+    broken: NDArray[np.bool_] = judged.broken | told
+    known = np.flatnonzero(np.isfinite(judged.stamp))
+    row, before = known[1:], known[:-1]
+    # Between two stamps one break is enough: the packets without a stamp stay with those it tells.
+    count = np.cumsum(told)
+    within = count[row - 1] > count[before]
+    broken[row[within & ~told[row]]] = False
+    # A counter tells of a gap at once; a late packet may have filled it since.
+    missing = np.diff(judged.stamp[known]) - (last[row] - last[before]) / judged.rate
+    other = (flags & int(_BREAKS & ~BlockFlag.GAP_BEFORE)) != 0
+    filled = (row == before + 1) & ~other[row] & (np.abs(missing) < 0.5 / judged.rate)
+    broken[row[filled]] = False
+    broken[1:] |= np.diff(judged.epoch) != 0
+    broken[0] = True
+    return broken
+
+
+def _on_device_clock(
+    starts: Ints, n: Ints, last: Ints, judged: Judged
+) -> tuple[NDArray[np.void], Floats]:
+    """Segments in device time, and the device time of every row's last sample."""
+    stops = np.append(starts[1:], len(last))
+    segments = np.zeros(len(starts), dtype=SEGMENT_DTYPE)
+    segments["start"] = last[starts] - n[starts] + 1
+    segments["stop"] = last[stops - 1] + 1
+    offset, period = np.full(len(starts), np.nan), np.full(len(starts), 1 / judged.rate)
+    for k, (a, b) in enumerate(zip(starts, stops, strict=True)):
+        if np.isfinite(judged.stamp[a:b]).any():
+            offset[k], period[k] = _device_line(last[a:b], judged.stamp[a:b], judged.rate)
+    offset = _continued(offset, period, segments["start"], judged.epoch[starts])
+    segments["t_start"] = offset + period * segments["start"]
+    segments["period"] = period
+    rows = stops - starts
+    return segments, np.repeat(offset, rows) + np.repeat(period, rows) * last
+
+
+def _continued(offset: Floats, period: Floats, start: Ints, epoch: Ints) -> Floats:
+    """Offsets with those of segments without any stamp taken from their neighbor."""
+    known = np.flatnonzero(np.isfinite(offset))
+    result = offset.copy()
+    for k in np.flatnonzero(~np.isfinite(offset)):
+        at = int(np.searchsorted(known, k))
+        near = [
+            j for j in (*known[max(0, at - 1) : at], *known[at : at + 1]) if epoch[j] == epoch[k]
+        ]
+        border = start[max(near[0], k)] if near else 0
+        result[k] = offset[near[0]] + (period[near[0]] - period[k]) * border if near else 0.0
+    return result
+
+
+def _arrival_lines(
+    clock: Floats, arrival: Floats, starts: Ints, flags: NDArray[np.uint32]
+) -> tuple[Ints, float, Floats]:
+    """Starts of the segments, their rate and their offsets.
+
+    One rate for the whole stream, one offset per segment: a short segment cannot tell its rate.
+    Lost samples only add to the offset: a silence that looked like a loss was none where later
+    packets came in time after all, and its segment is joined to the one before.
     """
-    usable = np.isfinite(x) & np.isfinite(y)
-    x, y = x[usable], y[usable]
-    if x.size < 2 or np.ptp(x) == 0:
-        return 0.0, _edge(y) if y.size else 0.0
-    centre = float(x.mean())
-    low_x, low_y = _lowest_per_bin(x - centre, y)
-    hull = _lower_hull(low_x, low_y)
-    hx, hy = low_x[hull], low_y[hull]
-    edge = int(np.clip(np.searchsorted(hx, 0.0, side="right") - 1, 0, len(hx) - 2))
-    best = (hy[edge + 1] - hy[edge]) / (hx[edge + 1] - hx[edge])
-    best = float(np.clip(best, -max_slope, max_slope))
-    spacing = _mean_spacing_at_edge(y - best * (x - centre))
-    slope = _mean_slope(hx, hy, best, spacing, max_slope) if spacing else best
-    return slope, _edge(y - slope * (x - centre)) - slope * centre
-
-
-def _mean_slope(hx: Floats, hy: Floats, best: float, spacing: float, max_slope: float) -> float:
-    """Mean of the slopes of all lines below the hull, by likelihood and prior."""
-
-    def log_density(slopes: Floats) -> Floats:
-        heights = (hy[:, None] - hx[:, None] * slopes).min(axis=0)
-        return np.asarray(heights / spacing - 0.5 * (3 * slopes / max_slope) ** 2)
-
-    reach = max_slope
-    slopes = np.array([best])
-    weights = np.ones(1)
-    # Long recordings know their slope to a fraction of a ppm: narrow the grid around the mass.
-    for _ in range(6):
-        low, high = max(best - reach, -max_slope), min(best + reach, max_slope)
-        slopes = np.linspace(low, high, 201)
-        density = log_density(slopes)
-        weights = np.exp(density - density.max())
-        best = float(np.average(slopes, weights=weights))
-        held = slopes[weights > 1e-6]
-        narrower = max(held[-1] - best, best - held[0]) * 1.1
-        if held.size > 40 or narrower >= reach:
-            break
-        reach = max(narrower, 2 * (slopes[1] - slopes[0]))
-    return best
-
-
-def _edge(delays: Floats) -> float:
-    """The delay that the fastest possible packet would have."""
-    return float(delays.min() - _mean_spacing_at_edge(delays))
-
-
-def _mean_spacing_at_edge(above: Floats) -> float:
-    """How far the lowest of n delays is expected to lie above the true edge.
-
-    The spacings of the lowest order statistics next to an edge are alike, so their mean is the
-    expected distance of the first from the edge itself (the correction of a sample minimum).
-    """
-    n = min(20, above.size // 3)
-    if n < 5:
-        return 0.0
-    lowest = np.sort(np.partition(above, n)[: n + 1])
-    # Two points lie on the line by construction and tell nothing. The median over three depths
-    # holds where a mass of packets has no delay at all and where the first two were lucky.
-    depths = np.array([max(4, n // 4), max(4, n // 2), n])
-    return float(np.median((lowest[depths] - lowest[0]) / (depths - 1)))
-
-
-def _lowest_per_bin(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    if x.size > _MAX_BINS:
-        edges = np.linspace(0, x.size, _MAX_BINS + 1).astype(int)
-        bins = np.repeat(np.arange(_MAX_BINS), np.diff(edges))
-        order = np.lexsort((y, bins))
-        first = order[edges[:-1]]
-        x, y = x[first], y[first]
-        order = np.argsort(x, kind="stable")
-        x, y = x[order], y[order]
-    distinct = np.append(True, np.diff(x) > 0)
-    lowest = np.minimum.reduceat(y, np.flatnonzero(distinct))
-    return x[distinct], lowest
-
-
-def _lower_hull(x: Floats, y: Floats) -> list[int]:
-    """Indices of the lower convex hull of points with ascending x (Andrew's monotone chain)."""
-    hull: list[int] = []
-    for i in range(len(x)):
-        while len(hull) >= 2:
-            a, b = hull[-2], hull[-1]
-            if (y[b] - y[a]) * (x[i] - x[a]) < (y[i] - y[a]) * (x[b] - x[a]):
-                break
-            hull.pop()
-        hull.append(i)
-    return hull
+    while True:
+        held = np.diff(np.append(starts, len(clock)))
+        group = np.repeat(np.arange(len(starts)), held)
+        slope = 1.0 + _common_drift(clock, arrival, group, len(starts), MAX_RATE_ERROR)
+        late = arrival - slope * clock
+        parts = [(np.zeros(part.size), part) for part in np.split(late, starts[1:])]
+        offset = np.array(supporting_lines(parts, 0.0)[1])
+        told = (flags[starts] & int(_BREAKS)) != 0
+        refuted = np.append(False, np.diff(offset) < 0.25 * _SILENCE_S) & ~told
+        if not refuted.any():
+            return starts, slope, offset
+        starts = starts[~refuted]
 
 
 def _common_drift(
@@ -400,75 +364,6 @@ def _rough_slope(clock: Floats, arrival: Floats) -> float:
     return float(np.clip(np.median(slopes), 1 - MAX_RATE_ERROR, 1 + MAX_RATE_ERROR))
 
 
-def _epochs(rows: NDArray[np.void], sfreq: float) -> tuple[NDArray[np.void], Ints, int]:
-    """Number the epochs of the device's clock; leave out repetitions, unset wrong stamps."""
-    rows = rows.copy()
-    stamp = rows["t_device"]
-    arrival = rows["t_received"]
-    length = rows["n_samples"] / sfreq
-    reset = (rows["flags"] & int(BlockFlag.CLOCK_RESET)) != 0
-    repeated = np.zeros(len(rows), dtype=bool)
-    with np.errstate(invalid="ignore"):
-        step = np.append(np.nan, np.diff(stamp))
-        ahead = step - np.append(np.nan, np.diff(arrival)) > _RESET_TOLERANCE_S
-        backward = step < 0.5 * length
-    for i in np.flatnonzero((ahead | backward) & ~reset):
-        begin = int(np.flatnonzero(np.append(True, reset[1:i]))[-1])
-        recent = slice(max(begin, i - _LATE_PACKETS), i)
-        if ahead[i]:
-            # Delay cannot fall below the lowest seen: an earlier arrival means another clock.
-            delay = arrival[begin:i] - stamp[begin:i]
-            reset[i] = arrival[i] - stamp[i] < np.nanmin(delay) - _RESET_TOLERANCE_S
-        elif not _fits_a_hole(stamp[recent], length[recent], stamp[i], length[i]):
-            goes_on = i + 1 < len(rows) and abs(stamp[i + 1] - stamp[i] - length[i + 1]) < (
-                0.5 * length[i + 1]
-            )
-            if abs(step[i]) < 0.5 / sfreq and rows["n_samples"][i] == rows["n_samples"][i - 1]:
-                repeated[i] = goes_on
-                stamp[i] = stamp[i] if goes_on else np.nan
-            elif goes_on:
-                reset[i] = True
-            else:
-                stamp[i] = np.nan
-    reset[0] = False
-    epoch = np.cumsum(reset)
-    keep = ~repeated
-    return rows[keep], epoch[keep].astype(np.int64), int(repeated.sum())
-
-
-def _fits_a_hole(stamps: Floats, lengths: Floats, stamp: float, length: float) -> bool:
-    """Whether a late packet's time span is still free among the recent packets'."""
-    if not np.isfinite(stamp) or not np.nanmin(stamps) < stamp:
-        return False
-    free = (stamps <= stamp - 0.5 * length) | (stamps - lengths >= stamp - 0.5 * length)
-    return bool(free[np.isfinite(stamps)].all())
-
-
-def _sortable_stamps(rows: NDArray[np.void], sfreq: float) -> Floats:
-    """Stamps with the missing ones continued from the packet before."""
-    stamp = rows["t_device"].astype(np.float64)
-    known = np.isfinite(stamp)
-    if known.all():
-        return stamp
-    length = np.cumsum(rows["n_samples"] / sfreq)
-    before = np.maximum.accumulate(np.where(known, np.arange(len(stamp)), 0))
-    filled = stamp[before] + length - length[before]
-    if not np.isfinite(filled).all():
-        first = int(np.flatnonzero(known)[0])
-        filled[:first] = stamp[first] + length[:first] - length[first]
-    result: Floats = np.where(known, stamp, filled)
-    return result
-
-
-def _typical_rate(last: Ints, stamp: Floats, broken: NDArray[np.bool_], sfreq: float) -> float:
-    """Median rate from packet to packet; the nominal one where that is implausible."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        rates = np.diff(last) / np.diff(stamp)
-    rates = rates[~broken[1:] & np.isfinite(rates)]
-    rates = rates[np.abs(rates / sfreq - 1) < MAX_RATE_ERROR]
-    return float(np.median(rates)) if rates.size else sfreq
-
-
 def _device_line(last: Ints, stamp: Floats, rate: float) -> tuple[float, float]:
     """Offset and period of device time over sample index, wrong stamps left out."""
     known = np.isfinite(stamp)
@@ -510,12 +405,29 @@ def _reasons(flags: NDArray[np.uint32]) -> list[str]:
 
 
 def _in_order(segments: NDArray[np.void]) -> NDArray[np.void]:
-    """Push a segment that would begin before the previous one ended (estimates overlap)."""
-    for k in range(1, len(segments)):
-        before = segments[k - 1]
-        end = before["t_start"] + (before["stop"] - before["start"]) * before["period"]
-        segments["t_start"][k] = max(segments["t_start"][k], end)
-    return segments
+    """Let no segment begin before the previous one ended.
+
+    Estimates overlap by a little: such a segment is moved. More samples than there is time for
+    are squeezed into it at twice the rate, so that those behind them keep their times.
+    """
+    result: list[NDArray[np.void]] = []
+    end = -np.inf
+    for row in segments.copy():
+        n, overlap = int(row["stop"] - row["start"]), end - row["t_start"]
+        if overlap > 0:
+            row["t_start"] = end
+        squeezed = int(np.ceil(2 * overlap / row["period"])) if overlap > _MOVED_S else 0
+        if squeezed:
+            head = row.copy()
+            squeezed = min(squeezed, n)
+            head["stop"], head["period"] = head["start"] + squeezed, row["period"] / 2
+            result.append(head)
+            row["start"], row["t_start"] = head["stop"], end + squeezed * head["period"]
+            row["reason"] = "overlap"
+        end = row["t_start"] + (row["stop"] - row["start"]) * row["period"]
+        if row["stop"] > row["start"]:
+            result.append(row)
+    return np.array(result, dtype=SEGMENT_DTYPE)
 
 
 def _stored_pieces(rows: NDArray[np.void]) -> Ints | None:
