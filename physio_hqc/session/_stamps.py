@@ -28,6 +28,7 @@ MAX_RATE_ERROR: Final = 0.05
 """Vendor tolerance of a wearable's sampling rate over its temperature range (Polar: 5 %)."""
 
 _RESET_COST: Final = 8
+_FALL_SAMPLES: Final = 1.5
 _RESET_TOLERANCE_S: Final = 1.0
 _SMALLEST_JUMP_S: Final = 0.15
 _NEARBY_S: Final = 10.0
@@ -95,7 +96,8 @@ def judge_stamps(rows: NDArray[np.void], sfreq: float) -> Judged:
     forced = (rows["flags"] & int(BlockFlag.CLOCK_RESET)) != 0
     forced_section = np.zeros(int(section.max()) + 1, dtype=bool)
     forced_section[section[forced]] = True
-    believed, reset = _believe(levels, arrival - levels.stamp, forced_section)
+    slack = _FALL_SAMPLES / rate
+    believed, reset = _believe(levels, arrival - levels.stamp, forced_section, slack)
     return _judged(levels, believed, reset, order, n_reordered, len(rows), rate, section)
 
 
@@ -141,7 +143,10 @@ class _Levels:
 def _tolerance(size: Ints, jump: Floats, rate: float) -> Floats:
     """Jumps below this are scatter: 1.5 samples, or what the stamps scatter themselves."""
     smaller = np.minimum(size, np.append(size[:1], size[:-1]))
-    floor = np.clip(0.5 * smaller, 0.75, 1.5) / rate
+    # A lone sample among longer packets is the rest of one: a program that stamps what it sends
+    # has given both the same time.
+    usual = min(float(np.median(size)), 3.0) if size.size else 1.0
+    floor = np.clip(0.5 * np.maximum(smaller, usual), 0.75, 1.5) / rate
     if jump.size < 8:
         return np.asarray(floor)
     scatter = 1.4826 * float(np.median(np.abs(jump)))
@@ -207,8 +212,12 @@ def _hole_of(levels: _Levels, late: Bools, i: int, begin: int) -> int | None:
     return before if touches and missed and displaced else None
 
 
-def _believe(levels: _Levels, lag: Floats, forced: Bools) -> tuple[Bools, Bools]:
-    """Packets whose stamps are believed, and those that begin a new setting of the clock."""
+def _believe(levels: _Levels, lag: Floats, forced: Bools, slack: float) -> tuple[Bools, Bools]:
+    """Packets whose stamps are believed, and those that begin a new setting of the clock.
+
+    A program that stamps what it sends counts whole samples: its stamps fall by one of them now
+    and then. So a fall is one only beyond `slack` seconds.
+    """
     n = len(levels.known)
     believed, reset = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     run_section = levels.section[levels.starts]
@@ -217,7 +226,7 @@ def _believe(levels: _Levels, lag: Floats, forced: Bools) -> tuple[Bools, Bools]
         runs, falls = _heaviest_series(
             levels.level[levels.starts[a:b]],
             (levels.stops - levels.starts)[a:b],
-            levels.tolerance[levels.starts[a:b]],
+            np.maximum(levels.tolerance[levels.starts[a:b]], slack),
         )
         mine = np.repeat(runs, (levels.stops - levels.starts)[a:b])
         first = levels.starts[a]

@@ -1,5 +1,6 @@
 """Sample times whatever the stamps do: wrong, repeated, set anew, lost; truth is simulated."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -284,3 +285,25 @@ def test_a_delay_that_stays_for_a_minute_and_goes_is_no_loss() -> None:
     base, error = judged(frames)
     assert len(base.segments) == 1
     assert p95(error) < 5.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_program_that_stamps_what_it_sends_has_no_clock_restarts(seed: int) -> None:
+    """Every 20 ms or later it sends what is due, in whole samples, now and then in two parts."""
+    rng = np.random.default_rng(seed)
+    wakes = np.cumsum(0.02 + rng.exponential(0.0002, 3000) + 0.02 * (rng.random(3000) < 0.02))
+    rows, sent_so_far = [], 0
+    for wake in wakes.tolist():
+        due = math.floor(wake * 250) - sent_so_far
+        parts = [due - 1, 1] if due > 1 and rng.random() < 0.2 else [due]
+        for n in parts:
+            if n:
+                rows.append((sent_so_far, n, wake + 0.01 + rng.exponential(0.005), wake, 0))
+                sent_so_far += n
+    base = reconstruct(np.array(rows, dtype=BLOCK_DTYPE), 250.0)
+    assert base.n_resets == 0
+    assert base.n_samples == sent_so_far
+    times = base.times(0, sent_so_far)
+    assert np.all(np.diff(times) > 0)
+    error = times - np.arange(sent_so_far) / 250
+    assert np.abs(error - np.median(error)).max() < 0.012
