@@ -319,9 +319,9 @@ def test_another_program_asks_how_it_stands_and_cannot_skip_a_phase_by_a_slip(
             await asyncio.sleep(0.02)
 
         def stimulus() -> None:
-            told.append(send_command("P01", "status"))
+            told.append(send_command(tmp_path / "p01.h5", "status"))
             with pytest.raises(RecordingError) as caught:
-                send_command("P01", "next")
+                send_command(tmp_path / "p01.h5", "next")
             refused.append(str(caught.value))
 
         await asyncio.to_thread(stimulus)
