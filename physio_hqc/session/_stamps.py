@@ -87,11 +87,12 @@ def judge_stamps(rows: NDArray[np.void], sfreq: float) -> Judged:
     n = rows["n_samples"].astype(np.int64)
     section = np.cumsum((rows["flags"] & int(BlockFlag.CLOCK_RESET | BlockFlag.RECONNECT)) != 0)
     rate = _typical_rate(n, stamp, section, sfreq)
-    levels = _Levels.of(n, stamp, section, rate)
+    exact = rows["t_received"] == stamp
+    levels = _Levels.of(n, stamp, section, rate, exact)
     order, n_reordered = _put_back(levels, len(rows))
     if n_reordered:
         rows, section = rows[order], section[order]
-        levels = _Levels.of(n[order], stamp[order], section, rate)
+        levels = _Levels.of(n[order], stamp[order], section, rate, exact[order])
     arrival = rows["t_received"].astype(np.float64)[levels.known]
     forced = (rows["flags"] & int(BlockFlag.CLOCK_RESET)) != 0
     forced_section = np.zeros(int(section.max()) + 1, dtype=bool)
@@ -123,11 +124,14 @@ class _Levels:
     starts: Ints
 
     @classmethod
-    def of(cls, n: Ints, stamp: Floats, section: Ints, rate: float) -> _Levels:
+    def of(cls, n: Ints, stamp: Floats, section: Ints, rate: float, exact: Bools) -> _Levels:
         known = np.flatnonzero(np.isfinite(stamp))
         size, stamp, section = n[known], stamp[known], section[known]
         jump = np.diff(stamp) - np.diff(np.cumsum(n)[known]) / rate
         tolerance = _tolerance(size, jump, rate)
+        # Stretches of a file have rates of their own, and their gaps are flagged.
+        own_rate = np.where(exact[known], MAX_RATE_ERROR * size / rate, 0.0)
+        tolerance = np.maximum(tolerance, own_rate)
         stays = np.abs(jump) <= tolerance[1:]
         # The sum of the jumps alone: a rate that wanders over hours must not look like one.
         level = np.append(0.0, np.cumsum(np.where(stays, 0.0, jump)))[: len(known)]
@@ -287,11 +291,11 @@ def _judge_jumps(levels: _Levels, lag: Floats, believed: Bools, reset: Bools) ->
     index = np.flatnonzero(believed)
     rise = np.append(0.0, np.diff(levels.level[index]))
     same = np.append(False, np.diff(levels.section[index]) == 0)
-    edges = np.flatnonzero(same & (np.abs(rise) > _SMALLEST_JUMP_S))
+    jumps = np.abs(rise) > levels.tolerance[index]
+    edges = np.flatnonzero(same & jumps & (np.abs(rise) > _SMALLEST_JUMP_S))
     if not edges.size:
         return
     border = np.flatnonzero(np.append(True, ~same[1:]) | reset[index])
-    jumps = np.abs(rise) > levels.tolerance[index]
     changes = np.append(np.flatnonzero(jumps | ~same), len(index))
     near = _nearby(levels)
     since = 0
