@@ -1,4 +1,4 @@
-"""Find and read the YAML files that describe protocols, devices and pipelines.
+"""Find and read the YAML files that describe protocols, devices, pipelines and studies.
 
 A configuration file is untrusted input. It is read as plain data (no tags, anchors or aliases),
 with bounds on its size, depth and number of entries, and checked against a pydantic model that
@@ -39,7 +39,9 @@ __all__ = [
     "parse_yaml_model",
 ]
 
-ConfigKind = Literal["protocols", "devices", "setups", "pipelines"]
+ConfigKind = Literal[
+    "protocols", "devices", "setups", "pipelines", "studies", "proxies", "scales", "effects"
+]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -134,8 +136,8 @@ def list_configs(kind: ConfigKind) -> list[str]:
 
     Parameters
     ----------
-    kind : {"protocols", "devices", "setups", "pipelines"}
-        Which sort of configuration.
+    kind : str
+        Which sort of configuration: one of `ConfigKind`.
 
     Returns
     -------
@@ -158,8 +160,8 @@ def find_config(kind: ConfigKind, name_or_path: str | Path) -> Path:
 
     Parameters
     ----------
-    kind : {"protocols", "devices", "setups", "pipelines"}
-        Which sort of configuration.
+    kind : str
+        Which sort of configuration: one of `ConfigKind`.
     name_or_path : str or Path
         ``"lepore_1993"``, ``"my_study/protocol.yaml"``.
 
@@ -189,6 +191,10 @@ def find_config(kind: ConfigKind, name_or_path: str | Path) -> Path:
         "protocols": "protocol",
         "devices": "device profile",
         "setups": "laboratory setup",
+        "studies": "study settings",
+        "proxies": "allostatic-load proxy",
+        "scales": "rating scale",
+        "effects": "simulated effects",
         "pipelines": "pipeline",
     }[kind]
     hint = nearest(path.stem, shipped).replace("known:", "shipped ones:")
@@ -202,8 +208,8 @@ def load_config(kind: ConfigKind, name_or_path: str | Path, model: type[_Model])
 
     Parameters
     ----------
-    kind : {"protocols", "devices", "setups", "pipelines"}
-        Which sort of configuration.
+    kind : str
+        Which sort of configuration: one of `ConfigKind`.
     name_or_path : str or Path
         As for :func:`find_config`.
     model : type of pydantic model

@@ -25,5 +25,9 @@ class SignalError(PhysioError, ValueError):
     """An array or parameter given to signals, features or reactivity makes no sense."""
 
 
+class StudyError(PhysioError, ValueError):
+    """A table of participants, ratings or features does not fit the study it is used for."""
+
+
 class OutputError(PhysioError):
     """A result cannot be written: the folder is missing, read-only, or the file already exists."""

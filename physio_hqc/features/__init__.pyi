@@ -3,6 +3,7 @@ from ._baroreflex import baroreflex_sequences as baroreflex_sequences
 from ._baroreflex import pair_pressure_with_intervals as pair_pressure_with_intervals
 from ._blood_pressure import blood_pressure as blood_pressure
 from ._blood_pressure import cuff_pressure as cuff_pressure
+from ._blood_pressure import cuff_readings as cuff_readings
 from ._blood_pressure import pulse_arrival as pulse_arrival
 from ._eda import eda as eda
 from ._hrv import hrv as hrv

@@ -231,6 +231,74 @@ def cuff_pressure(
 _NEEDS_HR = ("CUFF_HR_Mean", "CUFF_RPP_Mean")
 
 
+def cuff_readings(
+    readings: pd.DataFrame,
+    *,
+    sbp_limits: tuple[float, float] = (60.0, 260.0),
+    dbp_limits: tuple[float, float] = (30.0, 160.0),
+    pp_min: float = 15.0,
+) -> pd.DataFrame:
+    """Judge cuff readings one by one, by the rules of :func:`cuff_pressure`.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        Columns ``time_s``, ``SBP``, ``DBP`` (mmHg) and, if there, ``MAP`` (mmHg) and ``HR``
+        (1/min); NaN where missing.
+    sbp_limits, dbp_limits : tuple of float
+        Smallest and largest plausible SBP and DBP in mmHg.
+    pp_min : float
+        Smallest plausible pulse pressure in mmHg.
+
+    Returns
+    -------
+    DataFrame
+        One row per reading in ascending time: ``time_s``, ``SBP``, ``DBP``, ``MAP``, ``HR``,
+        ``map_computed`` (True where MAP is (SBP + 2 DBP) / 3 because none was sent), ``valid``
+        and ``reason``, the rule that an invalid reading breaks.
+
+    Raises
+    ------
+    SignalError
+        If a column is missing or not numeric.
+
+    References
+    ----------
+    Shapiro D et al. (1996). Blood pressure publication guidelines. Psychophysiology 33:1-12.
+    doi:10.1111/j.1469-8986.1996.tb02103.x
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = cuff_readings(pd.DataFrame({"time_s": [10, 70], "SBP": [118, 300],
+    ...                                     "DBP": [76, 80]}))
+    >>> table[["MAP", "valid", "reason"]].values.tolist()
+    [[90.0, True, ''], [153.33333333333334, False, 'SBP outside 60-260 mmHg']]
+    """
+    _require(readings, ("time_s", "SBP", "DBP"), "readings")
+    table = readings.sort_values("time_s", kind="stable")
+    times = as_signal(table["time_s"], "time_s")
+    sbp, dbp = as_signal(table["SBP"], "SBP"), as_signal(table["DBP"], "DBP")
+    sent, heart_rate = (_optional(table, name) for name in ("MAP", "HR"))
+    reason = np.full(times.size, "", dtype=object)
+    reason[~np.isfinite(times)] = "time missing"
+    for text, mask in _reading_faults(sbp, dbp, sbp_limits, dbp_limits, pp_min).items():
+        reason[mask & (reason == "")] = text
+    absent = ~(sent > 0)
+    return pd.DataFrame(
+        {
+            "time_s": times,
+            "SBP": sbp,
+            "DBP": dbp,
+            "MAP": np.where(absent, (sbp + 2 * dbp) / 3, sent),
+            "HR": np.where(heart_rate > 0, heart_rate, np.nan),
+            "map_computed": absent,
+            "valid": reason == "",
+            "reason": reason,
+        }
+    )
+
+
 def _rate_pressure(
     beats: Beats | ArrayLike,
     table: pd.DataFrame,

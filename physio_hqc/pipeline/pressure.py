@@ -20,6 +20,8 @@ from physio_hqc.signals._pressure_quality import quality_of_beats
 from physio_hqc.signals._pressure_scan import PressureScan
 from physio_hqc.signals._spans import count_in
 
+_FIRST_DISCARDED = "the protocol discards the baseline's first reading"
+
 
 def pressure_from_waveform(
     stream: Stream,
@@ -62,17 +64,25 @@ def pressure_from_cuff(
     discard_first_in: FloatArray,
 ) -> Part:
     """Features of cuff readings, without the first reading in the stretches (k, 2) given."""
+    settings = config.pressure
     readings = read_cuff(stream, notices)
     n_given = len(readings)
     times = readings["time_s"].to_numpy(dtype=np.float64)
     first = np.searchsorted(times, discard_first_in[:, 0])
     inside = count_in(times, discard_first_in) > 0
-    readings = readings.drop(index=first[inside]).reset_index(drop=True)
+    discarded = first[inside]
+    judged = features.cuff_readings(
+        readings,
+        sbp_limits=settings.sbp_mmhg,
+        dbp_limits=settings.dbp_mmhg,
+        pp_min=settings.pulse_pressure_min_mmhg,
+    )
+    judged.loc[discarded, ["valid", "reason"]] = [False, _FIRST_DISCARDED]
+    readings = readings.drop(index=discarded).reset_index(drop=True)
     notices += [
         f"cuff reading at {times[k]:.0f} s left out: the protocol discards the baseline's first"
-        for k in first[inside].tolist()
+        for k in discarded.tolist()
     ]
-    settings = config.pressure
     wide = features.cuff_pressure(
         readings,
         windows,
@@ -86,8 +96,13 @@ def pressure_from_cuff(
     share = np.divide(n_valid, n_all, out=np.full(len(windows), np.nan), where=n_all > 0)
     reason = np.where(n_all == 0, "no reading", np.where(share < 1, "readings not valid", ""))
     quality = pd.DataFrame({"quality": share, "n_beats": n_valid, "reason": reason})
-    facts = {"stream": stream.name, "n_readings": n_given, "n_used": len(readings)}
-    return Part(stream.name, with_all_parts(quality), wide, readings, facts)
+    facts = {
+        "stream": stream.name,
+        "n_readings": n_given,
+        "n_used": len(readings),
+        "n_valid": int(judged["valid"].sum()),
+    }
+    return Part(stream.name, with_all_parts(quality), wide, judged, facts)
 
 
 def baroreflex_from(

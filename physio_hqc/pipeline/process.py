@@ -23,6 +23,7 @@ from physio_hqc.pipeline.provenance import (
     stream_facts,
     window_facts,
 )
+from physio_hqc.pipeline.ratings import ratings_of
 from physio_hqc.pipeline.result import TABLES, SessionResult
 from physio_hqc.pipeline.schema import conform, empty_table
 from physio_hqc.pipeline.session_windows import baseline_windows, protocol_of, windows_of
@@ -298,6 +299,8 @@ def _tables(
         "quality": _quality(found, windows),
         "reactivity": _reactivity(tidy, windows, protocol, run),
         "scr_latency": _responses(session, found, run.config),
+        "cuff": _cuff(found, windows),
+        "ratings": ratings_of(session.events, windows, protocol, run.notices),
     }
     of_part = {"beats": "heart", "pressure_beats": "bp", "scr": "eda", "breaths": "resp"}
     for name, part in of_part.items():
@@ -330,6 +333,19 @@ def _breathing(
     share = wide["RSP_HF_Share"].to_numpy(dtype=np.float64)
     share = np.where(usable < config.quality.min_usable_share, np.nan, share)
     return Breathing(share, belt is not None, config.hrv.min_breathing_in_hf)
+
+
+def _cuff(found: dict[str, Part], windows: pd.DataFrame) -> pd.DataFrame:
+    """Cuff readings and the phase that each was taken in."""
+    if "cuff" not in found:
+        return empty_table("cuff")
+    readings = found["cuff"].table
+    phases = windows[windows["kind"] == "phase"]
+    bounds, times = _bounds(phases), readings["time_s"].to_numpy(dtype=np.float64)
+    inside = (times[:, None] >= bounds[:, 0]) & (times[:, None] < bounds[:, 1])
+    names = np.append(phases["window"].to_numpy(dtype=object), "")
+    first = np.where(inside.any(axis=1), inside.argmax(axis=1) if len(phases) else 0, len(phases))
+    return readings.assign(window=names[first])
 
 
 def _responses(session: Session, found: dict[str, Part], config: PipelineConfig) -> pd.DataFrame:

@@ -14,9 +14,11 @@ TABLES = (
     "features",
     "beats",
     "pressure_beats",
+    "cuff",
     "scr",
     "scr_latency",
     "breaths",
+    "ratings",
     "quality",
     "reactivity",
 )

@@ -16,6 +16,7 @@ _CORRECTION = "Lipponen & Tarvainen 2019, doi 10.1080/03091902.2019.1640306"
 _EDA = "Kleckner et al. 2018, doi 10.1109/TBME.2017.2758643"
 _SHAPE = "Orphanidou et al. 2015, doi 10.1109/JBHI.2014.2338351"
 _SCR = "Boucsein et al. 2012, doi 10.1111/j.1469-8986.2012.01384.x"
+_CUFF = "Shapiro et al. 1996, doi 10.1111/j.1469-8986.1996.tb02103.x"
 _HERE = "physio_hqc"
 
 
@@ -110,6 +111,27 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _number("PP", "mmHg", "Pulse pressure: systolic minus diastolic."),
         Column("valid", "truth", "", "Whether the pulse is used for features.", _HERE),
         _text("reason", "Why a pulse is not valid."),
+    ),
+    "cuff": (
+        _number("time_s", "s", "Time of the reading since session start."),
+        _number("SBP", "mmHg", "Systolic pressure as read."),
+        _number("DBP", "mmHg", "Diastolic pressure as read."),
+        _number("MAP", "mmHg", "Mean pressure as sent, else (SBP + 2 DBP) / 3.", _CUFF),
+        _number("HR", "1/min", "Heart rate that the cuff sent; missing without one."),
+        Column("map_computed", "truth", "", "Whether MAP was computed from SBP and DBP.", _HERE),
+        _text("window", "Phase that the reading was taken in; empty outside all phases.", _EVENTS),
+        Column("valid", "truth", "", "Whether the reading is used for features.", _CUFF),
+        _text("reason", "Why a reading is not valid."),
+    ),
+    "ratings": (
+        _number("onset", "s", "When the rating was given, since session start.", _EVENTS),
+        _text("label", "Name of the rating scale or item.", _EVENTS),
+        _number("value", "points of the scale", "What was answered.", _EVENTS),
+        _number("min", "points of the scale", "Lowest point of the scale.", _EVENTS),
+        _number("max", "points of the scale", "Highest point of the scale.", _EVENTS),
+        _text("window", "Phase or interaction window that the rating is about.", _EVENTS),
+        _text("partner", "Whom it is about, where the event says so.", _EVENTS),
+        _text("source", "Where the event came from.", _SESSION_FILE),
     ),
     "scr": (
         _number("onset_s", "s", "Start of the skin conductance response since session start."),
