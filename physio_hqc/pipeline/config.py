@@ -163,6 +163,11 @@ class ReactivitySettings(ConfigModel):
         min_length=1,
         description="Kinds of windows that get reactivity scores.",
     )
+    min_task_readings: Count = Field(
+        default=1,
+        description="Valid cuff readings that a window needs for reactivity; the baseline has the "
+        "protocol's rule.",
+    )
 
 
 class ReportSettings(ConfigModel):

@@ -31,7 +31,7 @@ from physio_hqc.pipeline.store import load_result, stored_provenance, write_resu
 from physio_hqc.pipeline.streams import choose_streams
 from physio_hqc.pipeline.tidy import Breathing, Wide, tidy_features
 from physio_hqc.protocol import Protocol, load_protocol
-from physio_hqc.reactivity import reactivity_scores
+from physio_hqc.reactivity import feature_courses, reactivity_scores, with_rate_pressure
 from physio_hqc.session import Session, Stream, import_notes, open_session
 
 if TYPE_CHECKING:
@@ -291,15 +291,16 @@ def _tables(
     if run.config.pressure.baroreflex and {"heart", "bp"} <= found.keys():
         wides.append(_baroreflex(found["heart"], found["bp"], windows, run.config))
     known = _breathing(found, windows, run.config, wides, stages)
-    tidy = tidy_features(wides, windows, run.config.quality, who, known)
+    tidy = with_rate_pressure(tidy_features(wides, windows, run.config.quality, who, known))
+    cuff = _cuff(found, windows)
     in_hf = False if known is None else known.in_band
     tables = {
         "windows": windows.assign(breathing_in_hf=in_hf),
         "features": tidy,
         "quality": _quality(found, windows),
-        "reactivity": _reactivity(tidy, windows, protocol, run),
+        "reactivity": _reactivity(tidy, windows, cuff.assign(**who), protocol, run),
         "scr_latency": _responses(session, found, run.config),
-        "cuff": _cuff(found, windows),
+        "cuff": cuff,
         "ratings": ratings_of(session.events, windows, protocol, run.notices),
     }
     of_part = {"beats": "heart", "pressure_beats": "bp", "scr": "eda", "breaths": "resp"}
@@ -380,7 +381,11 @@ def _quality(found: dict[str, Part], windows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reactivity(
-    tidy: pd.DataFrame, windows: pd.DataFrame, protocol: Protocol | None, run: _Run
+    tidy: pd.DataFrame,
+    windows: pd.DataFrame,
+    cuff: pd.DataFrame,
+    protocol: Protocol | None,
+    run: _Run,
 ) -> pd.DataFrame:
     """Reactivity of the windows of the kinds asked for."""
     names = baseline_windows(windows, protocol, run.config, run.notices)
@@ -394,6 +399,8 @@ def _reactivity(
         baseline=names,
         quality_min=settings.quality.min_quality,
         min_readings=readings or settings.pressure.cuff_min_readings,
+        min_task_readings=settings.reactivity.min_task_readings,
+        courses=feature_courses(tidy, windows, cuff=cuff),
     )
 
 

@@ -17,6 +17,7 @@ _EDA = "Kleckner et al. 2018, doi 10.1109/TBME.2017.2758643"
 _SHAPE = "Orphanidou et al. 2015, doi 10.1109/JBHI.2014.2338351"
 _SCR = "Boucsein et al. 2012, doi 10.1111/j.1469-8986.2012.01384.x"
 _CUFF = "Shapiro et al. 1996, doi 10.1111/j.1469-8986.1996.tb02103.x"
+_PRUESSNER = "Pruessner et al. 2003, doi 10.1016/S0306-4530(02)00108-7"
 _HERE = "physio_hqc"
 
 
@@ -31,43 +32,50 @@ class Column:
     source: str
 
 
-def _text(name: str, description: str, source: str = _HERE) -> Column:
+def text(name: str, description: str, source: str = _HERE) -> Column:
+    """Column of words."""
     return Column(name, "text", "", description, source)
 
 
-def _number(name: str, unit: str, description: str, source: str = _HERE) -> Column:
+def number(name: str, unit: str, description: str, source: str = _HERE) -> Column:
+    """Column of numbers, NaN where missing."""
     return Column(name, "number", unit, description, source)
 
 
+def truth(name: str, description: str, source: str = _HERE) -> Column:
+    """Column of True and False."""
+    return Column(name, "truth", "", description, source)
+
+
 _WHO = (
-    _text("session", "Name of the session: the stem of its file.", _SESSION_FILE),
-    _text("participant", "Who was recorded.", _SESSION_FILE),
-    _text("condition", "Level of what the design manipulates.", _SESSION_FILE),
+    text("session", "Name of the session: the stem of its file.", _SESSION_FILE),
+    text("participant", "Who was recorded.", _SESSION_FILE),
+    text("condition", "Level of what the design manipulates.", _SESSION_FILE),
 )
 _WINDOW = (
-    _text("window", "Name of the window, unique within the session.", _EVENTS),
-    _text("kind", "phase, phase_last, interaction or sliding.", _EVENTS),
+    text("window", "Name of the window, unique within the session.", _EVENTS),
+    text("kind", "phase, phase_last, interaction or sliding.", _EVENTS),
 )
 _WHEN = (
-    _number("onset", "s", "Start of the window since session start.", _EVENTS),
-    _number("duration", "s", "Length of the window; its end is not part of it.", _EVENTS),
+    number("onset", "s", "Start of the window since session start.", _EVENTS),
+    number("duration", "s", "Length of the window; its end is not part of it.", _EVENTS),
 )
-_QUALITY = _number(
+_QUALITY = number(
     "quality",
     "1",
     "Quality of the stream in this window, from 0 to 1; the lower one where two streams are used.",
 )
-_REASON = _text(
+_REASON = text(
     "reason", "Why a value is missing; after 'flag:', what caution a present value carries."
 )
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "windows": (
         *_WINDOW,
-        _text("label", "Label of the event that the window comes from.", _SESSION_FILE),
+        text("label", "Label of the event that the window comes from.", _SESSION_FILE),
         *_WHEN,
-        _text("phase", "Phase of the protocol that the window belongs to.", _EVENTS),
-        _text("role", "baseline, preparation, task, recovery or other.", _EVENTS),
+        text("phase", "Phase of the protocol that the window belongs to.", _EVENTS),
+        text("role", "baseline, preparation, task, recovery or other.", _EVENTS),
         Column("speech", "truth", "", "Whether the participant speaks in this phase.", _EVENTS),
         Column(
             "breathing_in_hf",
@@ -82,63 +90,63 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         *_WHO,
         *_WINDOW,
         *_WHEN,
-        _text("feature", "Name of the feature, as NeuroKit2 names it where it has the feature."),
-        _number("value", "see unit", "Value of the feature in this window."),
-        _text("unit", "Unit of the value; 1 for a pure number."),
+        text("feature", "Name of the feature, as NeuroKit2 names it where it has the feature."),
+        number("value", "see unit", "Value of the feature in this window."),
+        text("unit", "Unit of the value; 1 for a pure number."),
         _QUALITY,
         _REASON,
     ),
     "beats": (
-        _number("time_s", "s", "Time of the beat since session start, after correction."),
-        _number(
+        number("time_s", "s", "Time of the beat since session start, after correction."),
+        number(
             "rr_s", "s", "Interval that ends at this beat; missing for the first and after a gap."
         ),
-        _text(
+        text(
             "kind",
             "normal; missed: this beat was inserted; extra: a beat just before it was removed; "
             "ectopic, long, short: this beat was moved; artifact: in a stretch in which detections "
             "have neither the usual shape nor rhythm, used for nothing.",
             _CORRECTION,
         ),
-        _text("source", "Stream that the beat was found in."),
+        text("source", "Stream that the beat was found in."),
     ),
     "pressure_beats": (
-        _number("foot_s", "s", "Time of the lowest pressure before the upstroke."),
-        _number("systole_s", "s", "Time of the highest pressure of the pulse."),
-        _number("SBP", "mmHg", "Systolic pressure: the highest of the pulse."),
-        _number("DBP", "mmHg", "Diastolic pressure: the lowest before the upstroke."),
-        _number("MAP", "mmHg", "Mean pressure: the average over the pulse."),
-        _number("PP", "mmHg", "Pulse pressure: systolic minus diastolic."),
+        number("foot_s", "s", "Time of the lowest pressure before the upstroke."),
+        number("systole_s", "s", "Time of the highest pressure of the pulse."),
+        number("SBP", "mmHg", "Systolic pressure: the highest of the pulse."),
+        number("DBP", "mmHg", "Diastolic pressure: the lowest before the upstroke."),
+        number("MAP", "mmHg", "Mean pressure: the average over the pulse."),
+        number("PP", "mmHg", "Pulse pressure: systolic minus diastolic."),
         Column("valid", "truth", "", "Whether the pulse is used for features.", _HERE),
-        _text("reason", "Why a pulse is not valid."),
+        text("reason", "Why a pulse is not valid."),
     ),
     "cuff": (
-        _number("time_s", "s", "Time of the reading since session start."),
-        _number("SBP", "mmHg", "Systolic pressure as read."),
-        _number("DBP", "mmHg", "Diastolic pressure as read."),
-        _number("MAP", "mmHg", "Mean pressure as sent, else (SBP + 2 DBP) / 3.", _CUFF),
-        _number("HR", "1/min", "Heart rate that the cuff sent; missing without one."),
+        number("time_s", "s", "Time of the reading since session start."),
+        number("SBP", "mmHg", "Systolic pressure as read."),
+        number("DBP", "mmHg", "Diastolic pressure as read."),
+        number("MAP", "mmHg", "Mean pressure as sent, else (SBP + 2 DBP) / 3.", _CUFF),
+        number("HR", "1/min", "Heart rate that the cuff sent; missing without one."),
         Column("map_computed", "truth", "", "Whether MAP was computed from SBP and DBP.", _HERE),
-        _text("window", "Phase that the reading was taken in; empty outside all phases.", _EVENTS),
+        text("window", "Phase that the reading was taken in; empty outside all phases.", _EVENTS),
         Column("valid", "truth", "", "Whether the reading is used for features.", _CUFF),
-        _text("reason", "Why a reading is not valid."),
+        text("reason", "Why a reading is not valid."),
     ),
     "ratings": (
-        _number("onset", "s", "When the rating was given, since session start.", _EVENTS),
-        _text("label", "Name of the rating scale or item.", _EVENTS),
-        _number("value", "points of the scale", "What was answered.", _EVENTS),
-        _number("min", "points of the scale", "Lowest point of the scale.", _EVENTS),
-        _number("max", "points of the scale", "Highest point of the scale.", _EVENTS),
-        _text("window", "Phase or interaction window that the rating is about.", _EVENTS),
-        _text("partner", "Whom it is about, where the event says so.", _EVENTS),
-        _text("source", "Where the event came from.", _SESSION_FILE),
+        number("onset", "s", "When the rating was given, since session start.", _EVENTS),
+        text("label", "Name of the rating scale or item.", _EVENTS),
+        number("value", "points of the scale", "What was answered.", _EVENTS),
+        number("min", "points of the scale", "Lowest point of the scale.", _EVENTS),
+        number("max", "points of the scale", "Highest point of the scale.", _EVENTS),
+        text("window", "Phase or interaction window that the rating is about.", _EVENTS),
+        text("partner", "Whom it is about, where the event says so.", _EVENTS),
+        text("source", "Where the event came from.", _SESSION_FILE),
     ),
     "scr": (
-        _number("onset_s", "s", "Start of the skin conductance response since session start."),
-        _number("peak_s", "s", "Time of its peak."),
-        _number("amplitude", "µS", "Peak minus onset of the phasic component."),
-        _number("rise_time_s", "s", "From onset to peak."),
-        _number(
+        number("onset_s", "s", "Start of the skin conductance response since session start."),
+        number("peak_s", "s", "Time of its peak."),
+        number("amplitude", "µS", "Peak minus onset of the phasic component."),
+        number("rise_time_s", "s", "From onset to peak."),
+        number(
             "half_recovery_s", "s", "From the peak to half the amplitude; missing if not reached."
         ),
         Column(
@@ -150,71 +158,90 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ),
     ),
     "scr_latency": (
-        _number("onset", "s", "Time of the event since session start.", _SESSION_FILE),
-        _text("kind", "Kind of the event.", _SESSION_FILE),
-        _text("label", "Label of the event.", _SESSION_FILE),
-        _number("latency_s", "s", "From the event to the onset of the first response to it.", _SCR),
-        _number("amplitude", "µS", "Amplitude of that response.", _SCR),
-        _number("rise_time_s", "s", "From its onset to its peak; missing where it has none.", _SCR),
+        number("onset", "s", "Time of the event since session start.", _SESSION_FILE),
+        text("kind", "Kind of the event.", _SESSION_FILE),
+        text("label", "Label of the event.", _SESSION_FILE),
+        number("latency_s", "s", "From the event to the onset of the first response to it.", _SCR),
+        number("amplitude", "µS", "Amplitude of that response.", _SCR),
+        number("rise_time_s", "s", "From its onset to its peak; missing where it has none.", _SCR),
         _REASON,
     ),
     "breaths": (
-        _number("inhale_s", "s", "Start of inspiration since session start."),
-        _number("exhale_s", "s", "Start of expiration."),
-        _number("end_s", "s", "End of the breath: the next one starts, or a gap does."),
-        _number("amplitude", "as recorded", "From the start of inspiration to that of expiration."),
+        number("inhale_s", "s", "Start of inspiration since session start."),
+        number("exhale_s", "s", "Start of expiration."),
+        number("end_s", "s", "End of the breath: the next one starts, or a gap does."),
+        number("amplitude", "as recorded", "From the start of inspiration to that of expiration."),
         Column("valid", "truth", "", "Whether the breath is used for features.", _HERE),
-        _text("reason", "Why a breath is not valid, or what it contains."),
+        text("reason", "Why a breath is not valid, or what it contains."),
     ),
     "quality": (
-        _text("stream", "Stream that is judged.", _SESSION_FILE),
+        text("stream", "Stream that is judged.", _SESSION_FILE),
         *_WINDOW,
         *_WHEN,
-        _number("quality", "1", "Quality from 0 (useless) to 1 (flawless)."),
-        _number("usable_share", "1", "Share of the window with usable signal."),
-        _number("missing_share", "1", "Share of the window without samples."),
-        _number(
+        number("quality", "1", "Quality from 0 (useless) to 1 (flawless)."),
+        number("usable_share", "1", "Share of the window with usable signal."),
+        number("missing_share", "1", "Share of the window without samples."),
+        number(
             "flat_share", "1", "Share with a flat line; of an ECG also at the converter's limit."
         ),
-        _number("clipped_share", "1", "Share at the limit of the converter."),
-        _number("range_share", "1", "Share outside the plausible range, and 5 s around.", _EDA),
-        _number("slope_share", "1", "Share with changes too fast, and 5 s around.", _EDA),
-        _number("movement_share", "1", "Share with artefacts as movements make them."),
-        _number("corrected_share", "1", "Share of the beats that correction touched."),
-        _number(
+        number("clipped_share", "1", "Share at the limit of the converter."),
+        number("range_share", "1", "Share outside the plausible range, and 5 s around.", _EDA),
+        number("slope_share", "1", "Share with changes too fast, and 5 s around.", _EDA),
+        number("movement_share", "1", "Share with artefacts as movements make them."),
+        number("corrected_share", "1", "Share of the beats that correction touched."),
+        number(
             "unlike_share",
             "1",
             "Share of the beats, outside artefacts, that do not look like the usual beat.",
             _SHAPE,
         ),
-        _number(
+        number(
             "template_r",
             "1",
             "Correlation of the beats of the usual shape with their average.",
             _SHAPE,
         ),
-        _number("valid_share", "1", "Share of pressure pulses or breaths that are valid."),
-        _text("corrected_kinds", "How many beats were corrected, by kind."),
-        _number(
+        number("valid_share", "1", "Share of pressure pulses or breaths that are valid."),
+        text("corrected_kinds", "How many beats were corrected, by kind."),
+        number(
             "n_beats", "1", "Beats, valid pressure pulses, cuff readings or breaths in the window."
         ),
-        _text("reason", "What lowers the quality."),
+        text("reason", "What lowers the quality."),
     ),
     "reactivity": (
         *_WHO,
         *_WINDOW,
         *_WHEN,
-        _text("feature", "Name of the feature."),
-        _text("unit", "Unit of baseline, value and delta."),
-        _number("baseline", "see unit", "Mean of the feature over the baseline windows."),
-        _number("value", "see unit", "Value of the feature in this window."),
-        _number("delta", "see unit", "Value minus baseline."),
-        _number("percent", "%", "100 * delta / baseline; missing without a meaningful zero."),
-        _text("baseline_window", "Windows that the baseline was taken from."),
-        _number("baseline_n", "1", "How many windows the baseline rests on."),
-        _number("baseline_s", "s", "How many seconds the baseline rests on."),
-        _number("baseline_readings", "1", "Cuff readings that the baseline rests on."),
-        _number("readings", "1", "Cuff readings that the value rests on."),
+        text("feature", "Name of the feature."),
+        text("unit", "Unit of baseline, value and delta."),
+        number("baseline", "see unit", "Mean of the feature over the baseline windows."),
+        number("value", "see unit", "Value of the feature in this window."),
+        number("delta", "see unit", "Value minus baseline."),
+        number("percent", "%", "100 * delta / baseline; missing without a meaningful zero."),
+        text("baseline_window", "Windows that the baseline was taken from."),
+        number("baseline_n", "1", "How many windows the baseline rests on."),
+        number("baseline_s", "s", "How many seconds the baseline rests on."),
+        number("baseline_readings", "1", "Cuff readings that the baseline rests on."),
+        number("readings", "1", "Cuff readings that the value rests on."),
+        number("peak", "see unit", "Largest value of the course in the window minus baseline."),
+        number("trough", "see unit", "Smallest value of the course minus baseline."),
+        number("time_to_peak_s", "s", "From the start of the window to the largest value."),
+        number("course_n", "1", "Minutes or cuff readings that the course rests on."),
+        number("course_s", "s", "Seconds that they cover."),
+        number(
+            "auc_g",
+            "see unit, times min",
+            "Area under the course with respect to ground, from the baseline at the start of the "
+            "window to its last point.",
+            _PRUESSNER,
+        ),
+        number(
+            "auc_i",
+            "see unit, times min",
+            "The same with respect to increase: above the baseline, minus what lies below.",
+            _PRUESSNER,
+        ),
+        number("habituation", "see unit, per min", "Slope of the course inside the window."),
         _QUALITY,
         _REASON,
     ),
@@ -226,10 +253,11 @@ def empty_table(name: str) -> pd.DataFrame:
     return conform(pd.DataFrame(columns=[column.name for column in COLUMNS[name]]), name)
 
 
-def conform(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Bring a table to the columns, order and types of the result table of that name."""
+def conform(table: pd.DataFrame, columns: str | tuple[Column, ...]) -> pd.DataFrame:
+    """Bring a table to the columns, order and types given, or those of the table of that name."""
+    wanted = COLUMNS[columns] if isinstance(columns, str) else columns
     return pd.DataFrame(
-        {column.name: _typed(table[column.name], column.dtype) for column in COLUMNS[name]}
+        {column.name: _typed(table[column.name], column.dtype) for column in wanted}
     ).reset_index(drop=True)
 
 
@@ -241,13 +269,13 @@ def _typed(values: pd.Series, dtype: str) -> pd.Series:
     return values.astype(object).where(values.notna(), "")
 
 
-def data_dictionary(name: str) -> dict[str, Any]:
+def data_dictionary(columns: str | tuple[Column, ...]) -> dict[str, Any]:
     """Describe the columns of a result table, as BIDS does in a JSON file beside it.
 
     Parameters
     ----------
-    name : str
-        One of `TABLES`.
+    columns : str or tuple of Column
+        One of `TABLES`, or columns.
 
     Returns
     -------
@@ -260,7 +288,8 @@ def data_dictionary(name: str) -> dict[str, Any]:
     >>> data_dictionary("beats")["rr_s"]["Units"]
     's'
     """
-    entries = {column.name: _entry(column) for column in COLUMNS[name]}
+    wanted = COLUMNS[columns] if isinstance(columns, str) else columns
+    entries = {column.name: _entry(column) for column in wanted}
     if "feature" in entries:
         entries["feature"]["Levels"] = {
             info.name: {

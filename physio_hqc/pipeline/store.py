@@ -8,8 +8,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,46 @@ import pandas as pd
 
 from physio_hqc.errors import OutputError
 from physio_hqc.pipeline.result import TABLES, SessionResult
-from physio_hqc.pipeline.schema import COLUMNS, conform, data_dictionary
+from physio_hqc.pipeline.schema import COLUMNS, Column, conform, data_dictionary
 
 PROVENANCE = "provenance.json"
 REPORT = "report.html"
-_OURS = {PROVENANCE, REPORT, *(f"{name}{end}" for name in TABLES for end in (".csv", ".json"))}
 _FLOAT_FORMAT = "%.10g"
 _ROWS_AT_ONCE = 20_000
 _MAX_JSON_BYTES = 50_000_000
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What a folder of results holds beside its provenance.
+
+    Attributes
+    ----------
+    columns : mapping of str to tuple of Column
+        The tables and their columns.
+    derived : tuple of str
+        Files and folders that others make from the tables (reports, figures). They tell of the
+        old numbers, so new results take their place.
+    """
+
+    columns: Mapping[str, tuple[Column, ...]] = field(default_factory=lambda: COLUMNS)
+    derived: tuple[str, ...] = (REPORT,)
+
+    @property
+    def files(self) -> set[str]:
+        """Names of everything that is ours in the folder."""
+        tables = (f"{name}{end}" for name in self.columns for end in (".csv", ".json"))
+        return {PROVENANCE, *self.derived, *tables}
+
+
+SESSION = Layout({name: COLUMNS[name] for name in TABLES})
+
+
 def write_results(
-    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    provenance: Mapping[str, Any],
+    layout: Layout = SESSION,
 ) -> dict[str, Any]:
     """Write tables, data dictionaries and provenance as one folder that replaces the old one.
 
@@ -41,9 +70,11 @@ def write_results(
     folder : Path
         Folder of the session's results; made, with its parents, where it does not exist.
     tables : mapping of str to DataFrame
-        One per name of `TABLES`.
+        One per table of the layout.
     provenance : mapping
         What the numbers came from, as plain data.
+    layout : Layout
+        What the folder holds; the results of one session by default.
 
     Returns
     -------
@@ -58,7 +89,7 @@ def write_results(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            return _replace(folder, tables, provenance)
+            return _replace(folder, tables, provenance, layout)
     except OSError as error:
         raise OutputError(
             f"{folder}: results cannot be written ({error.strerror or error}); "
@@ -66,18 +97,20 @@ def write_results(
         ) from error
 
 
-def load_result(folder: str | os.PathLike[str]) -> SessionResult:
+def load_result(folder: str | os.PathLike[str], tables: Sequence[str] = TABLES) -> SessionResult:
     """Read back what processing a session left.
 
     Parameters
     ----------
     folder : path-like
         Folder of one session's results, such as ``derivatives/p01``.
+    tables : sequence of str
+        Names of the tables to read; all by default. Those of beats are the large ones.
 
     Returns
     -------
     SessionResult
-        With `up_to_date` True, tables as they were written, and no traces.
+        With `up_to_date` True, the tables asked for as they were written, and no traces.
 
     Raises
     ------
@@ -92,17 +125,18 @@ def load_result(folder: str | os.PathLike[str]) -> SessionResult:
     physio_hqc.errors.OutputError: no/such/folder holds no results: process the session first
     """
     path = Path(folder)
-    provenance = _read_provenance(path)
+    provenance = read_provenance(path)
     if provenance is None:
         raise OutputError(f"{path} holds no results: process the session first")
-    tables = {name: _read_table(path, name, provenance) for name in TABLES}
+    read = {name: _read_table(path, name, provenance) for name in dict.fromkeys(tables)}
+    windows = read["windows"] if "windows" in read else _read_table(path, "windows", provenance)
     return SessionResult(
         name=path.name,
         path=Path(str(provenance.get("input", {}).get("file", ""))),
         out_dir=path,
         up_to_date=True,
-        tables=tables,
-        windows=tables["windows"],
+        tables=read,
+        windows=windows,
         provenance=provenance,
     )
 
@@ -110,7 +144,7 @@ def load_result(folder: str | os.PathLike[str]) -> SessionResult:
 def stored_provenance(folder: Path) -> dict[str, Any] | None:
     """Provenance of results that are whole and unchanged, or None."""
     restore(folder)
-    provenance = _read_provenance(folder)
+    provenance = read_provenance(folder)
     if provenance is None:
         return None
     try:
@@ -136,7 +170,10 @@ def restore(folder: Path) -> None:
 
 
 def _replace(
-    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    provenance: Mapping[str, Any],
+    layout: Layout,
 ) -> dict[str, Any]:
     """Write the new folder beside the old one and exchange them; the lock is held."""
     new, old = _sibling(folder, "new"), _sibling(folder, "old")
@@ -144,10 +181,10 @@ def _replace(
         old.rename(folder)
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    others = _foreign(folder)
+    others = _foreign(folder, layout)
     try:
         new.mkdir()
-        written = _write_files(new, tables, provenance)
+        written = _write_files(new, tables, provenance, layout)
         for other in others:
             _copy(other, new / other.name)
         _exchange(folder, new, old)
@@ -172,7 +209,7 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
         raise
 
 
-def _foreign(folder: Path) -> list[Path]:
+def _foreign(folder: Path, layout: Layout) -> list[Path]:
     """List what else lies in the results folder; refuse a folder that never held results."""
     if not folder.exists():
         return []
@@ -183,7 +220,7 @@ def _foreign(folder: Path) -> list[Path]:
         raise OutputError(
             f"{folder} holds files but no results: choose another output folder, or empty it"
         )
-    return [entry for entry in entries if entry.name not in _OURS]
+    return [entry for entry in entries if entry.name not in layout.files]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -194,15 +231,18 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _write_files(
-    folder: Path, tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    provenance: Mapping[str, Any],
+    layout: Layout,
 ) -> dict[str, Any]:
     """Write all files of a results folder; provenance last."""
     listing = {}
-    for name in TABLES:
-        table = conform(tables[name], name)
+    for name, columns in layout.columns.items():
+        table = conform(tables[name], columns)
         path = folder / f"{name}.csv"
         _write_csv(path, table)
-        _write_json(folder / f"{name}.json", data_dictionary(name))
+        _write_json(folder / f"{name}.json", data_dictionary(columns))
         listing[path.name] = {"rows": len(table), "sha256": _checksum(path)}
     written = {**provenance, "tables": listing}
     _write_json(folder / PROVENANCE, written)
@@ -232,7 +272,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def _read_provenance(folder: Path) -> dict[str, Any] | None:
+def read_provenance(folder: Path) -> dict[str, Any] | None:
     """Content of provenance.json, or None where there is none that can be read."""
     path = folder / PROVENANCE
     try:
@@ -267,7 +307,7 @@ def _read_table(folder: Path, name: str, provenance: Mapping[str, Any]) -> pd.Da
         )
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}; process the session again") from error
-    return conform(table, name)
+    return conform(table, COLUMNS[name])
 
 
 def _checksum(path: Path) -> str:

@@ -10,6 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.reactivity._course_scores import COURSE_SCORE_COLUMNS, AucFrom, course_scores
+from physio_hqc.reactivity._tables import (
+    joined,
+    numeric,
+    refuse_twice,
+    require_columns,
+    texts_of,
+)
 
 REACTIVITY_COLUMNS: tuple[str, ...] = (
     "session",
@@ -37,6 +45,7 @@ REACTIVITY_COLUMNS: tuple[str, ...] = (
 _NEEDED = ("session", "window", "feature", "value")
 _OPTIONAL_TEXT = ("participant", "condition", "kind", "unit", "reason")
 _OPTIONAL_NUMBER = ("onset", "duration", "quality")
+_BASELINE_TEXTS = ("used", "caution", "why")
 _CUFF = "CUFF_"
 _CUFF_COUNT = "CUFF_N"
 # These say on how much a feature rests; they are no physiology and have no reactivity.
@@ -63,6 +72,9 @@ def reactivity_scores(
     baseline: str | Sequence[str] = "baseline",
     quality_min: float = 0.5,
     min_readings: int = 2,
+    min_task_readings: int = 1,
+    courses: pd.DataFrame | None = None,
+    auc_from: AucFrom = "baseline",
 ) -> pd.DataFrame:
     """Set every feature of every window against the baseline of its session.
 
@@ -84,13 +96,22 @@ def reactivity_scores(
     min_readings : int
         Valid cuff readings (`CUFF_N` of the baseline windows) that the baseline of a `CUFF_`
         feature needs. Readings are weighted equally over the baseline windows.
+    min_task_readings : int
+        The same for every other window; those with fewer stay in the table with their value and a
+        reason, without delta and percent.
+    courses : DataFrame, optional
+        How the features run inside the windows, as from `feature_courses`; adds
+        `COURSE_SCORE_COLUMNS`.
+    auc_from : {"baseline", "first"}
+        First measurement of the area under the curve: the baseline at the start of the window, or
+        the first point of the course.
 
     Returns
     -------
     DataFrame
         One row per session, window and feature, in the order of `features`, without the baseline
         windows themselves and without features that only count (`CUFF_N`, `BP_N`, ...); columns
-        `REACTIVITY_COLUMNS`.
+        `REACTIVITY_COLUMNS`, with `courses` also, before quality, `COURSE_SCORE_COLUMNS`.
         ``baseline_n`` and ``baseline_s`` say on how many windows and seconds the baseline rests,
         ``baseline_readings`` and ``readings`` on how many cuff readings baseline and value do.
         ``reason`` says why a number is NaN, or what caution it carries.
@@ -108,11 +129,39 @@ def reactivity_scores(
     length of the window (SDNN, LF power, entropy, counts) carry a caution where window and
     baseline differ in length by more than a tenth.
 
+    From the course of a feature in the window (two points or more; points of lower quality are
+    left out and counted):
+
+    ``peak`` and ``trough``
+        Largest and smallest value minus baseline. For features that fall under stress (MeanNN,
+        RMSSD, pulse arrival time) the response is the trough: neither is chosen by its size.
+        The more points, the larger the peak: compare windows with equally many.
+    ``time_to_peak_s``
+        From the start of the window to the first point with the largest value.
+    ``course_n``, ``course_s``
+        Points, and the seconds they cover; of cuff readings, from the first to the last. Zero
+        points for the last part of a phase and for features that a minute does not carry.
+    ``auc_g``, ``auc_i``
+        Areas with respect to ground and to increase after Pruessner et al. (2003), in unit times
+        minutes. Their first measurement is the level before the stressor, so here it is the
+        baseline, put at the start of the window; the first minute of a task is no resting level.
+        The area then runs from the start of the window to the last point, and ``auc_i`` is the
+        area above the baseline minus the area below it (Fekedulegn et al. 2007). With
+        ``auc_from="first"`` it runs from the first to the last point of the course, relative to
+        the first. Areas grow with that time: compare windows of equal length.
+    ``habituation``
+        Least-squares slope per minute over the course, three points or more; below zero where a
+        rise wears off.
+
     References
     ----------
     Llabre M. M. et al. (1991). Psychophysiology 28, 701. doi:10.1111/j.1469-8986.1991.tb01017.x.
     Laborde S., Mosley E., Thayer J. F. (2017). Frontiers in Psychology 8, 213.
     doi:10.3389/fpsyg.2017.00213.
+    Pruessner J. C. et al. (2003). Psychoneuroendocrinology 28, 916-931.
+    doi:10.1016/S0306-4530(02)00108-7.
+    Fekedulegn D. B. et al. (2007). Psychosomatic Medicine 69, 651-659.
+    doi:10.1097/PSY.0b013e31814c405c.
 
     Examples
     --------
@@ -127,8 +176,9 @@ def reactivity_scores(
     names = _baseline_names(baseline)
     if not 0 <= quality_min <= 1:
         raise SignalError(f"quality_min is {quality_min}: pass a number from 0 to 1")
-    if min_readings < 1:
-        raise SignalError(f"min_readings is {min_readings}: pass 1 or more")
+    for name, least in (("min_readings", min_readings), ("min_task_readings", min_task_readings)):
+        if least < 1:
+            raise SignalError(f"{name} is {least}: pass 1 or more")
     table = _checked(features, names)
     table["readings"] = _readings(table)
     table = table[~_matches(table["feature"], _BOOKKEEPING)]
@@ -137,7 +187,8 @@ def reactivity_scores(
     scores = table[~at_rest].merge(
         rest, on=["session", "feature"], how="left", sort=False, validate="many_to_one"
     )
-    return _scored(scores, names, quality_min)
+    scored = _scored(scores, names, quality_min, min_task_readings)
+    return scored if courses is None else _with_courses(scored, courses, quality_min, auc_from)
 
 
 def _baseline_names(baseline: str | Sequence[str]) -> list[str]:
@@ -150,38 +201,19 @@ def _baseline_names(baseline: str | Sequence[str]) -> list[str]:
 
 def _checked(features: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Copy of the table with every column that is used, in the right types."""
-    if not isinstance(features, pd.DataFrame):
-        raise SignalError(f"features is a {type(features).__name__}: pass a DataFrame")
-    missing = [column for column in _NEEDED if column not in features.columns]
-    if missing:
-        raise SignalError(f"features lack the column {missing[0]!r}: pass a tidy features table")
+    require_columns(features, _NEEDED, "features")
     table = pd.DataFrame({name: features[name].to_numpy() for name in _NEEDED})
     for column in _OPTIONAL_TEXT:
-        given = features[column].fillna("").to_numpy() if column in features.columns else ""
-        table[column] = pd.Series(given, index=table.index, dtype=object)
+        table[column] = texts_of(features, column)
     for column in _OPTIONAL_NUMBER:
         table[column] = features[column].to_numpy() if column in features.columns else np.nan
     for column in ("value", *_OPTIONAL_NUMBER):
-        table[column] = _numeric(table[column], column)
-    twice = table.duplicated(["session", "window", "feature"])
-    if twice.any():
-        row = table[twice].iloc[0]
-        raise SignalError(
-            f"session {row['session']!r}: window {row['window']!r} holds {row['feature']} twice; "
-            "sessions and windows need unique names"
-        )
+        table[column] = numeric(table[column], column)
+    refuse_twice(table, ("session", "window", "feature"))
     if len(table) and not table["window"].isin(names).any():
         known = ", ".join(map(str, table["window"].unique()[:8]))
         raise SignalError(f"no window is called {' or '.join(map(repr, names))}; windows: {known}")
     return table
-
-
-def _numeric(column: pd.Series, name: str) -> pd.Series:
-    """Column as floats, or one clear line."""
-    try:
-        return pd.to_numeric(column).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise SignalError(f"column {name!r} is not numeric ({error})") from error
 
 
 def _readings(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -193,15 +225,13 @@ def _readings(table: pd.DataFrame) -> NDArray[np.float64]:
     return readings
 
 
-def _baselines(rest: pd.DataFrame, quality_min: float, min_readings: int) -> pd.DataFrame:
-    """One row per session and feature: the baseline, what it rests on, or why there is none."""
-    keys = ["session", "feature"]
+def _at_rest(rest: pd.DataFrame, quality_min: float) -> pd.DataFrame:
+    """Add to the rows of the baseline windows what each gives to the baseline, or why nothing."""
     poor = rest["quality"] < quality_min
     usable = rest["value"].notna() & ~poor
     why = rest["reason"].where(rest["reason"] != "", "value is missing").mask(usable, "")
-    why = why.mask(poor, _quality_texts(rest["quality"], poor, quality_min))
     weight = rest["readings"].fillna(1.0).where(usable, 0.0)
-    grouped = rest.assign(
+    return rest.assign(
         weight=weight,
         weighted=weight * rest["value"].fillna(0.0),
         n=usable.astype(np.float64),
@@ -209,11 +239,21 @@ def _baselines(rest: pd.DataFrame, quality_min: float, min_readings: int) -> pd.
         counted=rest["readings"].where(usable),
         used=rest["window"].where(usable, ""),
         caution=rest["reason"].where(usable, ""),
-        why=why,
-    ).groupby(keys, sort=False)
+        why=why.mask(poor, _quality_texts(rest["quality"], poor, quality_min)),
+    )
+
+
+def _baselines(rest: pd.DataFrame, quality_min: float, min_readings: int) -> pd.DataFrame:
+    """One row per session and feature: the baseline, what it rests on, or why there is none."""
+    rows = _at_rest(rest, quality_min)
+    grouped = rows.groupby(["session", "feature"], sort=False)
     sums = grouped[["weight", "weighted", "n"]].sum()
     totals = grouped[["seconds", "counted"]].sum(min_count=1)
-    texts = grouped[["used", "caution", "why"]].agg(_joined)
+    group = grouped.ngroup().to_numpy()
+    texts = pd.DataFrame(
+        {name: _joined_in(group, len(sums), rows[name]) for name in _BASELINE_TEXTS},
+        index=sums.index,
+    )
     few = totals["counted"] < min_readings
     baseline = (sums["weighted"] / sums["weight"].where(sums["weight"] > 0)).mask(few)
     count = totals["counted"].map("{:.0f}".format).astype(object)
@@ -231,18 +271,41 @@ def _baselines(rest: pd.DataFrame, quality_min: float, min_readings: int) -> pd.
     ).reset_index()
 
 
-def _joined(texts: pd.Series) -> str:
-    """Different texts of a group, in their order."""
-    return "; ".join(text for text in dict.fromkeys(texts) if text)
+def _joined_in(group: NDArray[np.int64], n_groups: int, texts: pd.Series) -> list[str]:
+    """Different texts of every group, in their order."""
+    table = pd.DataFrame({"group": group, "text": texts.to_numpy(dtype=object)})
+    table = table[(table["text"] != "") & (table["group"] >= 0)].drop_duplicates()
+    turn = table.groupby("group").cumcount().to_numpy()
+    parts = [np.full(n_groups, "", dtype=object)]
+    # One round per baseline window, not per group.
+    for number in range(turn.max(initial=-1) + 1):
+        part = np.full(n_groups, "", dtype=object)
+        part[table["group"].to_numpy()[turn == number]] = table["text"].to_numpy()[turn == number]
+        parts.append(part)
+    return joined(parts)
 
 
-def _scored(scores: pd.DataFrame, names: list[str], quality_min: float) -> pd.DataFrame:
+def _with_courses(
+    scores: pd.DataFrame, courses: pd.DataFrame, quality_min: float, auc_from: AucFrom
+) -> pd.DataFrame:
+    """Put the scores of the courses before quality and what to say about them into reason."""
+    found = course_scores(scores, courses, quality_min, auc_from)
+    place = REACTIVITY_COLUMNS.index("quality")
+    order = [*REACTIVITY_COLUMNS[:place], *COURSE_SCORE_COLUMNS, *REACTIVITY_COLUMNS[place:]]
+    reasons = joined([scores["reason"], *found.texts])
+    return scores.assign(**found.columns, reason=reasons)[order]
+
+
+def _scored(
+    scores: pd.DataFrame, names: list[str], quality_min: float, min_readings: int
+) -> pd.DataFrame:
     """Add delta, percent and reason; put the columns in order."""
     poor = (scores["quality"] < quality_min).to_numpy()
+    few = (scores["readings"] < min_readings).to_numpy() & scores["value"].notna().to_numpy()
     no_ratio = _without_ratio(scores)
     above_zero = (scores["baseline"] > _ZERO).to_numpy()
     absent = f"baseline: no window {' or '.join(map(repr, names))} with this feature"
-    delta = (scores["value"] - scores["baseline"]).mask(poor)
+    delta = (scores["value"] - scores["baseline"]).mask(poor | few)
     scores = scores.assign(
         delta=delta,
         percent=(100 * delta / scores["baseline"].where(above_zero)).mask(no_ratio),
@@ -250,7 +313,8 @@ def _scored(scores: pd.DataFrame, names: list[str], quality_min: float) -> pd.Da
         baseline_n=scores["baseline_n"].fillna(0.0),
         baseline_window=scores["baseline_window"].fillna(""),
     )
-    scores["reason"] = _reasons(scores, poor, no_ratio, above_zero, quality_min)
+    too_few = _few_texts(scores["readings"], few, min_readings)
+    scores["reason"] = _reasons(scores, poor, too_few, no_ratio, above_zero, quality_min)
     return scores[list(REACTIVITY_COLUMNS)].reset_index(drop=True)
 
 
@@ -270,6 +334,7 @@ def _matches(texts: pd.Series, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
 def _reasons(
     scores: pd.DataFrame,
     poor: NDArray[np.bool_],
+    too_few: NDArray[np.object_],
     no_ratio: NDArray[np.bool_],
     above_zero: NDArray[np.bool_],
     quality_min: float,
@@ -277,7 +342,7 @@ def _reasons(
     """Why a score is missing, else the cautions of value, baseline, percent and length."""
     value, rest = scores["value"].notna().to_numpy(), scores["baseline"].notna().to_numpy()
     own = scores["reason"].where(value | (scores["reason"] != ""), "value is missing").to_numpy()
-    scored = value & rest & ~poor
+    scored = value & rest & ~poor & (too_few == "")
     mean_length = scores["baseline_s"] / scores["baseline_n"]
     length = (scores["duration"] / mean_length - 1).abs() > _LENGTH_TOLERANCE
     uneven = scored & length.to_numpy() & _matches(scores["feature"], _NEEDS_EQUAL_LENGTH)
@@ -285,13 +350,26 @@ def _reasons(
     parts = [
         own,
         _quality_texts(scores["quality"], poor, quality_min),
+        too_few,
         np.where(~rest, scores["baseline_reason"], ""),
         np.where(scored & (scores["baseline_reason"] != ""), cautions, ""),
         np.where(scored & no_ratio, "no percent: this scale has no zero", ""),
         np.where(scored & ~no_ratio & ~above_zero, "no percent: the baseline is not above 0", ""),
         np.where(uneven, "flag: window and baseline differ in length", ""),
     ]
-    return ["; ".join(text for text in row if text) for row in zip(*parts, strict=True)]
+    return joined(parts)
+
+
+def _few_texts(
+    readings: pd.Series, few: NDArray[np.bool_], min_readings: int
+) -> NDArray[np.object_]:
+    """Say that a value rests on too few cuff readings, where it does."""
+    texts = np.full(len(readings), "", dtype=object)
+    texts[few] = [
+        f"value rests on {count:.0f} cuff readings, needs {min_readings}"
+        for count in readings.to_numpy()[few]
+    ]
+    return texts
 
 
 def _quality_texts(

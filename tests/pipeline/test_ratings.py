@@ -10,13 +10,15 @@ from physio_hqc.session import SessionWriter
 
 PROTOCOL = """
 name: two_talks
+title: Two talks
+description: A test.
 phases:
   - {name: rest, label: Rest, role: baseline, duration_s: 100}
   - {name: talk, label: Talk, role: task, duration_s: 100, speech: true, ratings: [warmth]}
   - {name: after, label: After, role: recovery, duration_s: 100}
 ratings:
-  - {name: warmth, label: Warm?, min: 1, max: 7}
-baseline: {phase: rest, use: all, discard_first_cuff: true}
+  - {name: warmth, label: Warm, min: 1, max: 7}
+baseline: {phase: rest, use: whole, discard_first_cuff: true}
 """
 
 

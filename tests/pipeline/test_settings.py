@@ -49,6 +49,7 @@ ELSEWHERE = {
     "windows",
     "reactivity.baseline_window",
     "reactivity.kinds",
+    "reactivity.min_task_readings",
     "ecg.leave_out_artifacts",
     "hrv.min_breathing_in_hf",
     "pressure.brs_min_coherence",
@@ -145,6 +146,17 @@ def test_kinds_of_windows_that_get_scores(signals):
     scores = process_session(signals[0], config).tables["reactivity"]
     baseline = set(scores["baseline_window"])
     assert set(scores.loc[~scores["window"].isin(baseline), "kind"]) == {"interaction"}
+
+
+def test_readings_that_a_task_needs(signals):
+    """The cuff is read twice in preparation and four times in the speech."""
+    config = PipelineConfig.model_validate({"reactivity": {"min_task_readings": 3}})
+    scores = process_session(signals[0], config).tables["reactivity"]
+    cuff = scores[(scores["feature"] == "CUFF_SBP_Mean") & (scores["kind"] == "phase")]
+    cuff = cuff.set_index("window")
+    assert cuff["readings"].loc[["preparation", "speech"]].tolist() == [2, 4]
+    assert cuff["delta"].isna().loc[["preparation", "speech"]].tolist() == [True, False]
+    assert "needs 3" in cuff.loc["preparation", "reason"]
 
 
 def test_no_setting_is_left_out():
