@@ -2,5 +2,6 @@ from .errors import PhysioError as PhysioError
 from .importers import import_recording as import_recording
 from .pipeline import process_session as process_session
 from .session import open_session as open_session
+from .study import process_study as process_study
 
 __version__: str

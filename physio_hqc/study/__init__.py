@@ -1,0 +1,5 @@
+"""Many sessions to one answer: participants, ratings, condition contrasts, and their tables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

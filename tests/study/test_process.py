@@ -1,0 +1,277 @@
+"""A study from processed sessions to its tables."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from physio_hqc import process_session, process_study
+from physio_hqc.errors import ConfigError, OutputError, StudyError
+from physio_hqc.pipeline import PipelineConfig
+from physio_hqc.simulate import simulate_study
+from physio_hqc.study import TABLES, StudyConfig, collect_sessions
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Twelve short sessions with a cuff, one of them missing, processed."""
+    folder = tmp_path_factory.mktemp("study")
+    study = simulate_study(
+        folder / "sessions", 4, seed=11, time_scale=0.1, streams=["cuff", "eda"], missing_share=0.08
+    )
+    for session in study.sessions:
+        process_session(session.path, out_dir=folder / "derivatives")
+    return study
+
+
+@pytest.fixture(scope="module")
+def derivatives(made):
+    return made.out_dir.parent / "derivatives"
+
+
+@pytest.fixture(scope="module")
+def result(made, derivatives):
+    return process_study(
+        derivatives, made.participants_csv, out_dir=derivatives / "study", config="lepore_1993"
+    )
+
+
+def test_every_table_is_there_with_its_dictionary(result):
+    assert set(result.tables) == set(TABLES)
+    for name in TABLES:
+        columns = pd.read_csv(result.out_dir / f"{name}.csv", nrows=0).columns
+        dictionary = json.loads((result.out_dir / f"{name}.json").read_text(encoding="utf-8"))
+        assert list(columns) == list(dictionary)
+        assert all(entry["Description"] and entry["Source"] for entry in dictionary.values())
+
+
+def test_participants_flow(result, made):
+    flow = result.tables["flow"]
+    assert flow["status"].value_counts().to_dict() == {"analysed": 11, "no session": 1}
+    people = pd.read_csv(made.participants_csv, dtype=str)
+    absent = people.loc[people["session"].isna(), "id"].tolist()
+    assert flow.loc[flow["status"] == "no session", "participant"].tolist() == absent
+
+
+def test_reactivity_is_that_of_the_sessions_with_the_residual_of_the_sample(result, derivatives):
+    scores = result.tables["reactivity"]
+    rows = scores[(scores["window"] == "speech") & (scores["feature"] == "CUFF_SBP_Mean")]
+    own = pd.read_csv(derivatives / "P001" / "reactivity.csv")
+    own = own[(own["window"] == "speech") & (own["feature"] == "CUFF_SBP_Mean")].iloc[0]
+    mine = rows[rows["session"] == "P001"].iloc[0]
+    assert mine["delta"] == own["delta"]
+    assert mine["auc_i"] == own["auc_i"]
+    fit = smf.ols("value ~ baseline", rows).fit()
+    assert rows["residual"].to_numpy() == pytest.approx(fit.resid.to_numpy())
+
+
+def test_statistics_are_those_of_statsmodels(result):
+    scores = result.tables["reactivity"]
+    rows = scores[(scores["window"] == "speech") & (scores["feature"] == "CUFF_SBP_Mean")]
+    sex = result.tables["participants"].set_index("id")["sex"]
+    rows = rows.assign(sex=rows["participant"].map(sex))
+    formula = "value ~ C(condition, Treatment('nonsupport')) + baseline + C(sex)"
+    fit = smf.ols(formula, rows).fit()
+    name = "C(condition, Treatment('nonsupport'))[T.support]"
+    tests = result.tables["statistics"]
+    row = tests[
+        (tests["outcome"] == "CUFF_SBP_Mean")
+        & (tests["window"] == "speech")
+        & (tests["analysis"] == "ANCOVA")
+        & (tests["errors"] == "classical")
+        & (tests["term"] == "support - nonsupport")
+    ].iloc[0]
+    assert row["estimate"] == pytest.approx(fit.params[name])
+    assert row["se"] == pytest.approx(fit.bse[name])
+    assert row["p"] == pytest.approx(fit.pvalues[name])
+    assert row["n"] == 11
+
+
+def test_wide_features_are_ready_for_a_model(result):
+    wide, long = result.tables["features_wide"], result.tables["features_long"]
+    assert wide["participant"].is_unique
+    assert len(wide) == 11
+    value = long[
+        (long["participant"] == "P002")
+        & (long["window"] == "speech")
+        & (long["feature"] == "CUFF_SBP_Mean")
+    ]["value"].iloc[0]
+    row = wide[wide["participant"] == "P002"].iloc[0]
+    assert row["CUFF_SBP_Mean__speech"] == value
+
+
+def test_same_input_gives_the_same_bytes(result, made, derivatives, tmp_path):
+    again = process_study(
+        derivatives, made.participants_csv, out_dir=tmp_path / "again", config="lepore_1993", jobs=2
+    )
+    for path in sorted(result.out_dir.glob("*.csv")):
+        assert path.read_bytes() == (again.out_dir / path.name).read_bytes(), path.name
+
+
+def test_a_features_table_gives_the_same_contrasts(result, made):
+    """features_long.csv of a study is a study of its own; only the baseline must be named."""
+    settings = StudyConfig(
+        baseline=("baseline_last_36s",),
+        windows=("preparation", "speech"),
+        conditions=("alone", "support", "nonsupport"),
+        proxy=None,
+    )
+    table = process_study(
+        result.out_dir / "features_long.csv", made.participants_csv, config=settings
+    )
+    keys = ["outcome", "window", "analysis", "errors", "term"]
+    one, other = (
+        study.tables["statistics"]
+        .query("analysis == 'ANCOVA' and kind == 'contrast'")
+        .set_index(keys)["estimate"]
+        for study in (result, table)
+    )
+    cuff = [key for key in one.index if key[0].startswith("CUFF")]
+    assert len(cuff) > 5
+    assert one[cuff].to_numpy() == pytest.approx(other[cuff].to_numpy(), rel=1e-6)
+    assert any("how they were made is not known" in text for text in table.notices)
+
+
+def test_excluded_participants_are_left_out_with_their_reason(made, derivatives):
+    people = pd.read_csv(made.participants_csv, dtype=str)
+    people["exclude"] = np.where(people["id"] == "P001", "beta blocker", "")
+    study = process_study(derivatives, people)
+    flow = study.tables["flow"].set_index("participant")
+    assert flow.loc["P001", ["status", "reason"]].tolist() == ["excluded", "beta blocker"]
+    assert "P001" not in set(study.tables["reactivity"]["participant"])
+
+
+def test_a_broken_session_is_named_and_stops_nobody(made, derivatives, tmp_path):
+    folder = tmp_path / "derivatives"
+    shutil.copytree(derivatives, folder, ignore=shutil.ignore_patterns("study"))
+    first = min(path.name for path in folder.iterdir())
+    with (folder / first / "features.csv").open("a") as file:
+        file.write("x\n")
+    study = process_study(folder, made.participants_csv)
+    flow = study.tables["flow"].set_index("participant")
+    assert flow.loc[first, "status"] == "not processed"
+    assert "changed after it was written" in flow.loc[first, "reason"]
+    assert (flow["status"] == "analysed").sum() == 10
+
+
+def test_sessions_of_other_settings_are_refused(made, derivatives, tmp_path):
+    folder = tmp_path / "derivatives"
+    shutil.copytree(derivatives, folder, ignore=shutil.ignore_patterns("study"))
+    other = PipelineConfig.model_validate({"eda": {"scr_amplitude_min_us": 0.05}})
+    process_session(made.sessions[1].path, other, out_dir=folder)
+    with pytest.raises(StudyError, match=r"eda.scr_amplitude_min_us: 0.05 instead of 0.02"):
+        process_study(folder, made.participants_csv)
+    study = process_study(folder, made.participants_csv, allow_mixed=True)
+    assert (study.tables["flow"]["status"] == "analysed").sum() == 11
+
+
+def test_ratings_of_the_lab_are_scored(made, derivatives, tmp_path):
+    people = pd.read_csv(made.participants_csv, dtype=str).dropna(subset="session")
+    rng = np.random.default_rng(1)
+    keys = ["ecc1", "ecc2", "ecc3"]
+    scale = tmp_path / "scale.yaml"
+    scale.write_text(
+        "name: warmth\nmin: 1\nmax: 5\nsubscales:\n"
+        "  - {name: carrying, items: [ecc1, ecc2, ecc3], reversed: [ecc3]}\n"
+    )
+    answers = pd.DataFrame(rng.integers(1, 6, (len(people), 3)), columns=keys)
+    answers.insert(0, "participant", people["id"].to_numpy())
+    answers.insert(1, "window", "speech")
+    path = tmp_path / "ratings.csv"
+    answers.to_csv(path, index=False)
+    study = process_study(
+        derivatives, made.participants_csv, ratings=path, config=StudyConfig(scale=str(scale))
+    )
+    scored = study.tables["ratings"].query("kind == 'subscale'").set_index("participant")["value"]
+    expected = (answers["ecc1"] + answers["ecc2"] + 6 - answers["ecc3"]) / 3
+    assert scored[answers["participant"]].to_numpy() == pytest.approx(expected.to_numpy())
+    assert "carrying" in set(study.tables["associations"]["rating"])
+    assert study.tables["reliability"]["n"].tolist() == [11]
+    assert set(study.provenance["inputs"]) >= {"ratings.csv", "participants.csv"}
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (lambda d, p: (d / "nothing", p), "no such folder or file"),
+        (lambda _, p: (p.parent, p), "these are session files, process them first"),
+        (lambda d, p: (d.parent, p), "did you mean"),
+        (lambda d, p: (d, p.parent / "no.csv"), "no.csv"),
+    ],
+)
+def test_wrong_places_say_what_to_do(made, derivatives, place, says):
+    source, people = place(derivatives, made.participants_csv)
+    with pytest.raises(StudyError, match=says):
+        process_study(source, people)
+
+
+def test_a_folder_of_other_things_is_not_replaced(made, derivatives, tmp_path):
+    (tmp_path / "thesis.docx").write_text("years of work")
+    with pytest.raises(OutputError, match="holds files but no results"):
+        process_study(derivatives, made.participants_csv, out_dir=tmp_path)
+    assert (tmp_path / "thesis.docx").read_text() == "years of work"
+
+
+def test_the_wrong_window_and_the_wrong_condition(made, derivatives):
+    with pytest.raises(StudyError, match="no session has a window 'speach'"):
+        process_study(derivatives, made.participants_csv, config=StudyConfig(windows=("speach",)))
+    people = pd.read_csv(made.participants_csv, dtype=str)
+    people.loc[3, "condition"] = "suport"
+    with pytest.raises(StudyError, match="did you mean 'support'"):
+        process_study(derivatives, people)
+
+
+FEATURES = """session,participant,condition,window,feature,value
+a1,a1,alone,baseline,SBP,120
+a1,a1,alone,speech,SBP,{value}
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "says"),
+    [
+        ("high", "", r"line 3: value 'high' is no number"),
+        ("140", "a1,a1,alone,speech,SBP,141", r"line 4: session 'a1' holds SBP of window 'speech'"),
+        ("140", "a2,a2,alone,,SBP,141", r"line 4: window is empty"),
+    ],
+)
+def test_hand_made_tables_name_the_line(tmp_path, value, more, says):
+    path = tmp_path / "features.csv"
+    path.write_text(FEATURES.format(value=value, more=more))
+    with pytest.raises(StudyError, match=says):
+        collect_sessions(path)
+
+
+def test_a_table_without_what_it_needs(tmp_path):
+    path = tmp_path / "features.csv"
+    path.write_text("participant,window,value\np1,baseline,3\n")
+    with pytest.raises(StudyError, match="the column 'feature' is missing"):
+        collect_sessions(path)
+    path.write_text("participant,window,feature,value\np1,speech,SBP,3\n")
+    with pytest.raises(StudyError, match="no window is called 'baseline'"):
+        collect_sessions(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyError, match="no table in UTF-8"):
+        collect_sessions(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("contrasts: [[support, support]]", "compares a condition with itself"),
+        ("conditions: [a, b]\ncontrasts: [[a, c]]", "'c' is not in conditions"),
+        ("outcomes: [X]\nprimary_outcome: Y", "is not one of the outcomes"),
+        ("outcome: [X]", "did you mean 'outcomes'"),
+        ("alpha: 1", "alpha"),
+    ],
+)
+def test_wrong_settings(tmp_path: Path, text, says):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        process_study(tmp_path, tmp_path / "p.csv", config=path)
