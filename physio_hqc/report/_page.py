@@ -46,6 +46,29 @@ def save_page(report: Any, path: Path, version: str, fingerprint: str) -> Path:
     return path
 
 
+def save_text(text: str, path: Path) -> Path:
+    """Write a text beside the target and rename, so that no half file is ever seen.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); "
+            "choose a folder that you may write to"
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return path
+
+
 def _dated(text: str, version: str, fingerprint: str) -> str:
     """Put what the page was made from where mne.Report puts the time of day.
 
