@@ -11,7 +11,18 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 import physio_hqc
-from physio_hqc.cli import demo, devices, import_, inspect, process, record, recover, simulate, tag
+from physio_hqc.cli import (
+    demo,
+    devices,
+    import_,
+    inspect,
+    process,
+    record,
+    recover,
+    simulate,
+    study,
+    tag,
+)
 from physio_hqc.errors import PhysioError
 
 _INTERRUPTED = 128 + 2
@@ -25,7 +36,8 @@ app = typer.Typer(
     help=(
         "From recordings of ECG, blood pressure and EDA to cardiovascular reactivity.\n\n"
         "Begin with **physio-hqc demo**. With your own data: **import** a vendor file, "
-        "**inspect** the session file, **process** it to tables and a report. In the laboratory: "
+        "**inspect** the session file, **process** it to tables and a report; **study** compares "
+        "the conditions of many sessions. In the laboratory: "
         "**record** a session from wearables; **record --virtual** rehearses it without any."
     ),
 )
@@ -35,6 +47,7 @@ app.command("inspect")(inspect.inspect)
 app.command("process")(process.process)
 app.command("record")(record.record)
 app.command("recover")(recover.recover)
+app.command("study")(study.study)
 app.command("tag")(tag.tag)
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(devices.app, name="devices")

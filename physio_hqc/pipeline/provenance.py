@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import platform
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def session_facts(session: Session, sha256: str) -> dict[str, Any]:
         "recorded_by": session.software,
         "closed": session.closed,
         "recording": session.recording,
+        "started_utc": _started(session.t0_unix_ns),
         "duration_s": _number(session.duration),
     }
 
@@ -135,6 +137,13 @@ def _gap_facts(segments: pd.DataFrame, sfreq: float) -> dict[str, Any]:
         "gaps_total_s": _number(length[real].sum()),
         "gaps": [[_number(begin[k]), _number(length[k])] for k in listed.tolist()],
     }
+
+
+def _started(t0_unix_ns: int) -> str | None:
+    """Date and time of the start in UTC; None where the recording does not tell."""
+    if not t0_unix_ns:
+        return None
+    return datetime.fromtimestamp(t0_unix_ns / 1e9, UTC).isoformat(timespec="seconds")
 
 
 def _number(value: float) -> float | None:

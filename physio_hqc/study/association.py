@@ -464,7 +464,7 @@ def _associated(
         )
     levels = ((WITHIN, "within"), (BETWEEN, "between")) if several else ((BETWEEN, "between"),)
     fit, model, dropped = _fitted(data, terms, several, covariates, score, notes)
-    if several and data["window"].nunique() > 1 and "window" not in covariates:
+    if several and data["window"].nunique() > 1 and not {"window", "phase"} & set(covariates):
         notes.append("flag: what windows have in common is not taken out (covariate 'window')")
     return [
         {**base, **_row(fit, column, level, data, confidence, dropped, notes), "model": model}

@@ -237,7 +237,7 @@ def _tables(sample: _Sample, ratings: Table | None, run: _Run) -> dict[str, pd.D
     run.begin("contrasts")
     found = _contrasts(sample, scores, run)
     run.begin("ratings and physiology")
-    related = _associations(scores, rated, sample.people, found, run)
+    related = _associations(_in_phases(scores, data.windows), rated, sample.people, found, run)
     return {
         "participants": sample.people,
         "flow": sample.flow,
@@ -453,7 +453,17 @@ def _associations(
         if len(rated):
             run.notices.append("no rating belongs to a window that has reactivity scores")
         return _empty("associations")
-    return rating_associations(scores, usable, outcomes=outcomes, participants=people)
+    # Preparing is less of a strain than speaking, whoever is there: phases are no relation.
+    asked = ("condition", "phase")
+    return rating_associations(
+        scores, usable, outcomes=outcomes, covariates=asked, participants=people
+    )
+
+
+def _in_phases(scores: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the phase that each window lies in."""
+    places = windows[["session", "window", "phase"]]
+    return scores.merge(places, on=["session", "window"], how="left", validate="many_to_one")
 
 
 def _empty(name: str) -> pd.DataFrame:

@@ -44,6 +44,7 @@ def errors(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ["process"],
         ["simulate", "session"],
         ["simulate", "study"],
+        ["study"],
         ["record"],
         ["recover"],
         ["tag"],

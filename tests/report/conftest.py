@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -313,3 +315,14 @@ def windows_of() -> Callable[..., pd.DataFrame]:
 def value() -> Callable[[str, str], float]:
     """Return the function that tells which number was put in."""
     return value_of
+
+
+@pytest.fixture(scope="session")
+def study_made() -> ModuleType:
+    """Return the module that makes studies by hand."""
+    spec = spec_from_file_location("study_made", Path(__file__).with_name("study_made.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

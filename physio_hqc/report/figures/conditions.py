@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 
 from physio_hqc.report._features import Headline
-from physio_hqc.report._style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILLION, grid, key
+from physio_hqc.report._study_style import looks
+from physio_hqc.report._style import INK, grid, key
 from physio_hqc.report.figures._shade import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLORS = {"alone": ORANGE, "support": GREEN, "nonsupport": VERMILLION}
-_OTHERS = (BLUE, PURPLE, GREY)
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MOST_CONDITIONS = 6
 
 
 def conditions_figure(scores: pd.DataFrame, headlines: Sequence[Headline]) -> Figure | None:
@@ -40,7 +39,7 @@ def conditions_figure(scores: pd.DataFrame, headlines: Sequence[Headline]) -> Fi
     if not headlines or not len(rows):
         return None
     windows = list(dict.fromkeys(rows.sort_values("onset", kind="stable")["window"]))[:6]
-    conditions = list(dict.fromkeys(rows["condition"]))[: len(_MARKERS)]
+    conditions = list(dict.fromkeys(rows["condition"]))[:_MOST_CONDITIONS]
     figure, axes = grid(len(headlines), columns=3, height_in=1.7)
     for axis, headline in zip(axes, headlines, strict=True):
         _draw(axis, headline, rows[rows["feature"] == headline.feature], windows, conditions)
@@ -51,20 +50,22 @@ def conditions_figure(scores: pd.DataFrame, headlines: Sequence[Headline]) -> Fi
 def _draw(
     axis: Axes, headline: Headline, rows: pd.DataFrame, windows: list[str], conditions: list[str]
 ) -> None:
-    others = iter(_OTHERS)
+    look_of = looks(conditions)
     for k, condition in enumerate(conditions):
-        color = _COLORS.get(condition) or next(others)
+        look = look_of[condition]
         mine = rows[rows["condition"] == condition]
         place = mine["window"].map({name: x for x, name in enumerate(windows)})
         shift = (k - (len(conditions) - 1) / 2) * 0.24
         keep = place.notna()
         x, y = place[keep].to_numpy(dtype=float) + shift, mine.loc[keep, "delta"].to_numpy(float)
         axis.plot(
-            x, y, _MARKERS[k], color=color, markersize=4.5, alpha=0.75, markeredgewidth=0,
+            x, y, look.marker, color=look.color, markersize=4.5, alpha=0.75, markeredgewidth=0,
             label=plain(condition) or "no condition",
         )  # fmt: skip
         means = pd.Series(y).groupby(x).mean()
-        axis.hlines(means.to_numpy(), means.index - 0.1, means.index + 0.1, color=color, lw=2.2)
+        axis.hlines(
+            means.to_numpy(), means.index - 0.1, means.index + 0.1, color=look.color, lw=2.2
+        )
     axis.axhline(0, color=INK, linewidth=0.9, zorder=1)
     axis.set_xlim(-0.6, len(windows) - 0.4)
     axis.set_xticks(np.arange(len(windows)), [plain(name[:14]) for name in windows], fontsize=8)

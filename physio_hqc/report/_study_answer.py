@@ -1,0 +1,204 @@
+"""The answer to the design's question, in words that claim no more than the numbers do."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from physio_hqc.report._format import listed, number, plural
+from physio_hqc.report._study_words import (
+    coefficient,
+    effect,
+    interval,
+    outcome_words,
+    p_value,
+    quantity,
+)
+
+if TYPE_CHECKING:
+    from physio_hqc.report._study_view import StudyView
+
+HOW_TO_READ = (
+    "Differences are between conditions as they were formed. They speak for an effect of the "
+    "condition only as far as participants were assigned to conditions at random, which these "
+    "tables do not record. “No evidence of a difference” is not evidence that there is none: the "
+    "confidence interval shows which differences the data are compatible with. Intervals are not "
+    "corrected for multiplicity; p values are, after Holm, over the contrasts of one outcome, "
+    "window and analysis."
+)
+
+
+def primary_rows(facts: StudyView, outcome: str) -> pd.DataFrame:
+    """Contrasts of the one analysis of an outcome that answers (`StudyView.contrasts`)."""
+    rows = facts.contrasts[facts.contrasts["outcome"] == outcome]
+    return rows[rows["estimate"].notna() & rows["main"]]
+
+
+def main_window(facts: StudyView, rows: pd.DataFrame) -> str:
+    """Window that the answer is about: the task itself, else the first that was tested."""
+    windows = facts.table("windows")
+    tasks = set(windows.loc[windows["role"] == "task", "window"])
+    tested = list(dict.fromkeys(rows["window"]))
+    chosen = str(facts.setting("primary_window", ""))
+    if chosen in tested:
+        return chosen
+    ordered = [name for name in facts.task_windows if name in tested] or tested
+    return next((name for name in ordered if name in tasks), ordered[0])
+
+
+def answer(facts: StudyView) -> list[str]:
+    """Say what was found for the primary outcome: one or two sentences, as plain text.
+
+    Returns
+    -------
+    list of str
+        Sentences in order; one that says what is missing where there is no estimate.
+    """
+    outcome = next((name for name in facts.outcomes if len(primary_rows(facts, name))), None)
+    if outcome is None:
+        return [_nothing(facts)]
+    rows = primary_rows(facts, outcome)
+    window = main_window(facts, rows)
+    rows = rows[rows["window"] == window]
+    said = []
+    if facts.outcomes and outcome != facts.outcomes[0]:
+        said.append(
+            f"The contrasts of {outcome_words(facts.outcomes[0])} could not be estimated; this is "
+            f"about {outcome_words(outcome)} instead."
+        )
+    said.append(_differences(facts, outcome, window, rows))
+    said.append(_detectable(facts, outcome, window, rows))
+    return [sentence for sentence in said if sentence]
+
+
+def _nothing(facts: StudyView) -> str:
+    rows = facts.contrasts
+    notes = [note for note in dict.fromkeys(rows["note"]) if note]
+    why = f" ({'; '.join(notes[:3])})" if notes else ""
+    return f"The planned contrasts could not be estimated{why}; nothing is concluded here."
+
+
+def _differences(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame) -> str:
+    unit = facts.unit(outcome)
+    name = outcome_words(outcome)
+    found = [row for row in rows.itertuples() if _is_evidence(facts, row)]
+    other = [row for row in rows.itertuples() if not _is_evidence(facts, row)]
+    start = f"{_adjusted(facts, rows.iloc[0])}, "
+    parts = []
+    if found:
+        parts.append(
+            f"{name} during {window} was "
+            + listed([_difference(facts, row, unit) for row in found])
+        )
+    if other:
+        words = [_no_evidence(facts, row, unit) for row in other]
+        about = "" if found else f" in {name} during {window}"
+        parts.append(f"there was no evidence of a difference{about} {_either(words)}")
+    return f"{start}{'; '.join(parts)}."
+
+
+def _either(words: list[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _is_evidence(facts: StudyView, row: Any) -> bool:
+    p = row.p_holm if math.isfinite(row.p_holm) else row.p
+    return bool(p < float(facts.setting("alpha", 0.05)))
+
+
+def _adjusted(facts: StudyView, row: pd.Series) -> str:
+    """What the differences are adjusted for, taken from the model that was fitted."""
+    table = facts.table("statistics")
+    same = (
+        (table["outcome"] == row["outcome"])
+        & (table["window"] == row["window"])
+        & (table["analysis"] == row["analysis"])
+        & (table["errors"] == row["errors"])
+        & (table["kind"] == "covariate")
+    )
+    terms = list(dict.fromkeys(term.partition(":")[0] for term in table.loc[same, "term"]))
+    errors = "" if row["errors"] in ("", "classical") else f", {_errors(row['errors'])}"
+    way = {"delta": "comparison of changes from baseline"}.get(row["analysis"], row["analysis"])
+    if not terms:
+        return f"Compared between conditions ({way}{errors})"
+    return f"Adjusted for {listed(terms)} ({way}{errors})"
+
+
+def _errors(errors: str) -> str:
+    return "robust standard errors" if errors == "robust" else errors
+
+
+def _pair(facts: StudyView, term: str) -> tuple[str, str] | None:
+    """Conditions of a contrast ``a - b``; None if it is of another form."""
+    for first in facts.conditions:
+        for second in facts.conditions:
+            if term == f"{first} - {second}":
+                return first, second
+    left, sign, right = term.partition(" - ")
+    return (left, right) if sign and " - " not in right else None
+
+
+def _numbers(row: Any, unit: str, level: str, *, estimate: bool = False) -> str:
+    parts = [quantity(row.estimate, unit)] if estimate else []
+    if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
+        parts.append(f"{level} CI {interval(row.ci_low, row.ci_high, unit)}")
+    corrected = math.isfinite(row.p_holm)
+    p = p_value(row.p_holm if corrected else row.p, name=True)
+    parts.append(p.replace("p ", "p (Holm) ", 1) if corrected else p)
+    if math.isfinite(row.hedges_g):
+        parts.append(f"Hedges g = {effect(row.hedges_g)}")
+    return ", ".join(parts)
+
+
+def _difference(facts: StudyView, row: Any, unit: str) -> str:
+    pair = _pair(facts, row.term)
+    numbers = _numbers(row, unit, facts.level)
+    if pair is None:
+        return f"different by {quantity(row.estimate, unit)} for {row.term} ({numbers})"
+    way = "higher" if row.estimate > 0 else "lower"
+    size = quantity(abs(row.estimate), unit, sign=False)
+    return f"{size} {way} in the {pair[0]} than in the {pair[1]} condition ({numbers})"
+
+
+def _no_evidence(facts: StudyView, row: Any, unit: str) -> str:
+    pair = _pair(facts, row.term)
+    words = f"between {pair[0]} and {pair[1]}" if pair else f"for {row.term}"
+    return f"{words} ({_numbers(row, unit, facts.level, estimate=True)})"
+
+
+def _detectable(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame) -> str:
+    """Say what the study could have seen, from the table of power."""
+    table = facts.table("power")
+    table = table[
+        (table["outcome"] == outcome)
+        & (table["window"] == window)
+        & table["term"].isin(set(rows["term"]))
+        & table["smallest_effect"].notna()
+    ]
+    n = rows["n"].max()
+    groups = next((text for text in rows["n_by_condition"] if text), "")
+    people = plural(int(n), "participant") if math.isfinite(n) else ""
+    said = f"With {people} ({groups})" if groups else f"With {people}"
+    start = said if people else "With these data"
+    if not len(table):
+        return f"{start}; the smallest detectable difference was not computed."
+    # One row per level: the uncorrected one is said here, the others stand in the table.
+    table = table[table["alpha"].isna() | (table["alpha"] == table["alpha"].max())]
+    unit = facts.unit(outcome)
+    low, high = table["smallest_effect"].min(), table["smallest_effect"].max()
+    small, large = number(low, unit), quantity(high, unit, sign=False)
+    size = large if small == large.split(" ")[0] else f"{small} to {large}"
+    g_low, g_high = effect(table["smallest_g"].min()), effect(table["smallest_g"].max())
+    g = f"g = {g_low}" if g_low == g_high else f"g = {g_low} to {g_high}"
+    power = table["power"].iloc[0]
+    alpha = table["alpha"].iloc[0]
+    at = f"{100 * power:.0f} % power" if math.isfinite(power) else "the chosen power"
+    level = f" (two-sided α = {coefficient(alpha, 3).rstrip('0')} per contrast)"
+    level = level if alpha > 0 else ""
+    return (
+        f"{start}, the smallest difference that would be detected with {at}{level} is {size} ({g})."
+    )
