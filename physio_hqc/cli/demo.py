@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from physio_hqc.pipeline import SessionResult
 
 CONDITIONS = ("alone", "support", "nonsupport")
+DESIGN = "lepore_1993"
 TIME_SCALE = 0.4
 OUTCOMES = (
     ("BP_SBP_Mean", "SBP (mmHg)"),
@@ -33,7 +34,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same study.")] = 1993,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
-    """Simulate a small support study, process it, write the reports, print where they are.
+    """Simulate a small support study, process it, test it, write the reports, print where.
 
     The design is that of Lepore, Allen & Evans (1993) with shortened phases: a speech given alone,
     beside a supportive or beside a non-supportive confederate. The people are simulated, with the
@@ -46,9 +47,11 @@ def demo(
         physio-hqc demo --out /tmp/study --n 5 --seed 7
     """
     from physio_hqc.cli.process import process_one
+    from physio_hqc.cli.study import STUDY, stages, write_outputs
     from physio_hqc.pipeline import load_result
     from physio_hqc.report import write_sessions_report
     from physio_hqc.simulate import simulate_study
+    from physio_hqc.study import process_study
 
     _refuse_to_replace_recordings(out / "sessions")
     with progress_bar() as progress:
@@ -71,12 +74,24 @@ def demo(
             raise outcome
     results = [load_result(folder) for folder, _ in outcomes]
     page = write_sessions_report(results, derivatives / "report.html")
+    with stages() as progress:
+        tested = process_study(
+            derivatives,
+            study.participants_csv,
+            ratings=study.ratings_csv,
+            config=DESIGN,
+            out_dir=derivatives / STUDY,
+            jobs=jobs,
+            progress=progress,
+        )
+        answer, _ = write_outputs(tested, derivatives / STUDY, progress)
     screen = console()
     screen.print(_table(_reactivity(results)))
     screen.print(
         f"The effect of the condition was planted by the simulator; {n} per condition.\n"
         f"One report per participant: {escape(derivatives)}/<session>/report.html\n"
-        f"Report: {escape(page.resolve())}",
+        f"All sessions: {escape(page.resolve())}\n"
+        f"The study, with contrasts, figures and methods: {escape(answer.resolve())}",
         soft_wrap=True,
     )
 

@@ -23,7 +23,7 @@ from physio_hqc.simulate.waveforms import RISE_S, pressure_means
 MAYER_HZ = 0.1
 SHORTEST_RR_S, LONGEST_RR_S = 0.35, 2.2
 
-_TAU_RISE_S = 12.0
+TAU_RISE_S = 12.0
 _LARGEST_WAVE_MMHG = 12.0
 _SMALLEST_PULSE_MMHG = 15.0
 # Share of the squared successive differences that is beat-to-beat scatter from no wave.
@@ -177,7 +177,7 @@ def _levels(
     """Return the slow courses of HR, SBP and DBP."""
     changes = [effect.change(stretch.role, person) for stretch in stretches]
     taus = [
-        effect.recovery_s if stretch.role == "recovery" else _TAU_RISE_S for stretch in stretches
+        effect.recovery_s if stretch.role == "recovery" else TAU_RISE_S for stretch in stretches
     ]
     return {
         name: approach(

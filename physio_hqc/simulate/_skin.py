@@ -19,7 +19,7 @@ SCR_SMALLEST_US, SCR_LARGEST_US = 0.03, 2.5
 
 _FASTEST_PER_MIN = 0.8 * 60.0 / SCR_SPACING_S
 _AMPLITUDE_SD_LOG = 0.5
-_TAU_TONIC_S = 25.0
+TAU_TONIC_S = 25.0
 _LOWEST_TONIC_US = 0.3
 
 
@@ -43,7 +43,7 @@ def simulate_skin(
     """Simulate the tonic course (1 Hz) and the responses over all phases."""
     changes = [effect.change(stretch.role, person) for stretch in stretches]
     taus = [
-        effect.recovery_s if stretch.role == "recovery" else _TAU_TONIC_S for stretch in stretches
+        effect.recovery_s if stretch.role == "recovery" else TAU_TONIC_S for stretch in stretches
     ]
     levels = [person.scl + change.scl for change in changes]
     tonic = approach(grid_s, stretches, levels, taus, person.scl)

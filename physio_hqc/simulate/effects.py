@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
-from physio_hqc.errors import SignalError
+from pydantic import Field
+
+from physio_hqc.config import ConfigModel, Name, Text, find_config, load_config, nearest
+from physio_hqc.errors import ConfigError, SignalError
 from physio_hqc.simulate.person import Person
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,11 @@ class ConditionEffect:
     def __post_init__(self) -> None:
         if not self.recovery_s > 0:
             raise SignalError("ConditionEffect: recovery_s must be above 0.")
+
+    def planted(self, role: str) -> PhaseChange:
+        """Return what the condition does in a phase of the given role, whoever it is."""
+        known = {"preparation": self.preparation, "task": self.task, "recovery": self.recovery}
+        return known.get(role, PhaseChange())
 
     def change(self, role: str, person: Person) -> PhaseChange:
         """Return the change of one person in a phase of the given role."""
@@ -141,3 +154,127 @@ def effect_of(condition: str) -> ConditionEffect:
     True
     """
     return EFFECTS.get(condition, EFFECTS["alone"])
+
+
+class _Change(ConfigModel):
+    """A phase change as a file writes it."""
+
+    sbp: Number = Field(default=0.0, description="Systolic pressure, mmHg.")
+    dbp: Number = Field(default=0.0, description="Diastolic pressure, mmHg.")
+    hr: Number = Field(default=0.0, description="Heart rate, 1/min.")
+    rmssd_ratio: Factor = Field(default=1.0, description="Factor on RMSSD.")
+    brs_ratio: Factor = Field(default=1.0, description="Factor on the baroreflex gain.")
+    scl: Number = Field(default=0.0, description="Skin conductance level, µS.")
+    scr_rate: Number = Field(default=0.0, description="Responses per minute on top.")
+
+
+class _Effect(ConfigModel):
+    """A condition's effect as a file writes it."""
+
+    preparation: _Change = Field(default=_Change(), description="While preparing.")
+    task: _Change = Field(default=_Change(), description="In the task.")
+    recovery: _Change = Field(default=_Change(), description="What the body settles at.")
+    recovery_s: Factor = Field(default=60.0, description="Time constant of the return, s.")
+
+    def effect(self) -> ConditionEffect:
+        """Return it as what the simulator uses."""
+        changes = {
+            name: PhaseChange(**getattr(self, name).model_dump())
+            for name in ("preparation", "task", "recovery")
+        }
+        return ConditionEffect(recovery_s=self.recovery_s, **changes)
+
+
+class EffectsFile(ConfigModel):
+    """What every condition of a simulated study does, from ``configs/effects/*.yaml``."""
+
+    name: Name = Field(description="Name of these effects.")
+    title: Text = Field(default="", description="One line that says what they are.")
+    conditions: dict[Name, _Effect] = Field(default={}, description="Effect by condition.")
+    others: _Effect | None = Field(default=None, description="Effect of every other condition.")
+
+
+def load_effects(name_or_path: str | Path, conditions: Sequence[str]) -> dict[str, ConditionEffect]:
+    """Read the effects of the conditions of a study.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        ``lepore``, ``none``, ``reverse``, or a YAML file.
+    conditions : sequence of str
+        The conditions of the study.
+
+    Returns
+    -------
+    dict of str to ConditionEffect
+        One for every condition.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong, names a condition that does not exist, or leaves one without an
+        effect.
+
+    Examples
+    --------
+    >>> effects = load_effects("none", ["alone", "support"])
+    >>> effects["alone"] == effects["support"]
+    True
+    """
+    path = find_config("effects", name_or_path)
+    stated = load_config("effects", name_or_path, EffectsFile)
+    if stated.others is None:
+        lacking = [name for name in conditions if name not in stated.conditions]
+        if lacking:
+            known = nearest(lacking[0], stated.conditions)
+            raise ConfigError(
+                f"{path.name}: conditions: no effect of {lacking[0]!r} and no 'others'; {known}"
+            )
+    else:
+        unknown = [name for name in stated.conditions if name not in conditions]
+        if unknown and set(stated.conditions).isdisjoint(conditions):
+            raise ConfigError(
+                f"{path.name}: conditions: {unknown[0]!r} is no condition of this study; "
+                f"{nearest(unknown[0], conditions)}"
+            )
+    found = {name: entry.effect() for name, entry in stated.conditions.items()}
+    others = stated.others.effect() if stated.others else None
+    return {name: found.get(name) or others or ConditionEffect() for name in conditions}
+
+
+def effects_for(
+    effects: str | Path | Mapping[str, ConditionEffect] | None, conditions: Sequence[str]
+) -> dict[str, ConditionEffect]:
+    """Return the effect of every condition: as given, from a file, or the defaults.
+
+    Parameters
+    ----------
+    effects : str, Path, mapping or None
+        Name or file for :func:`load_effects`, or effects by condition; a condition that a mapping
+        leaves out keeps its default.
+    conditions : sequence of str
+
+    Returns
+    -------
+    dict of str to ConditionEffect
+
+    Raises
+    ------
+    ConfigError
+        As :func:`load_effects`.
+    SignalError
+        If the mapping names something that is no condition.
+
+    Examples
+    --------
+    >>> effects_for(None, ["support"])["support"] == effect_of("support")
+    True
+    """
+    if isinstance(effects, str | Path):
+        return load_effects(effects, conditions)
+    unknown = sorted(set(effects or {}) - set(conditions))
+    if unknown:
+        raise SignalError(
+            f"effects: {unknown[0]!r} is no condition; {nearest(unknown[0], conditions)}"
+        )
+    return {name: (effects or {}).get(name) or effect_of(name) for name in conditions}

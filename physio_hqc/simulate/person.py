@@ -12,6 +12,11 @@ from physio_hqc.errors import SignalError
 
 SEXES = ("female", "male")
 
+# mmHg: between people of one sex; by how much men rest higher; how diastolic follows systolic.
+SBP_REACTIVITY_SD = 4.0
+SEX_RESTING = 8.0
+DBP_PER_SBP = 0.45
+
 _LIMITS = {
     "age": (5.0, 110.0),
     "sbp": (70.0, 220.0),
@@ -166,7 +171,7 @@ def draw_person(
     age = _between(rng, 21.5, 2.5, 18.0, 35.0)
     drawn_sbp = _between(rng, 120.0 if male else 112.0, 8.0, 95.0, 145.0)
     sbp = float(np.clip(fixed.get("sbp", drawn_sbp), *_LIMITS["sbp"]))
-    dbp = round(float(np.clip(72.0 + 0.45 * (sbp - 116.0) + rng.normal(0, 5), 45, sbp - 22)), 4)
+    dbp = round(float(np.clip(72 + DBP_PER_SBP * (sbp - 116) + rng.normal(0, 5), 45, sbp - 22)), 4)
     hr = _between(rng, 69.0 if male else 72.0, 8.0, 50.0, 95.0)
     # Short intervals leave little room to vary: without this, a fast heart may swing absurdly.
     median_rmssd = 38.0 * (70.0 / float(fixed.get("hr", hr))) ** 2
@@ -188,8 +193,33 @@ def draw_person(
         speech_breathing_hz=_between(rng, 0.115, 0.008, 0.095, 0.13),
         r_amplitude=_between(rng, 1.1, 0.2, 0.6, 1.8),
         pulse_arrival_s=_between(rng, 0.2, 0.012, 0.16, 0.24),
-        sbp_reactivity=round(rng.normal(sex_effect * (0.5 if male else -0.5), 4.0), 4),
+        sbp_reactivity=round(
+            rng.normal(sex_effect * (0.5 if male else -0.5), SBP_REACTIVITY_SD), 4
+        ),
         dbp_reactivity=round(rng.normal(0.0, 3.0), 4),
         hr_reactivity=round(rng.normal(0.0, 4.0), 4),
     )
     return replace(person, **fixed)
+
+
+def changed_person(person: Person, *, sbp: float = 0.0, sbp_reactivity: float = 0.0) -> Person:
+    """Return a person whose resting pressure or reactivity lies higher, mmHg.
+
+    Diastolic pressure moves by 0.45 of what systolic pressure does, as between people; both stay
+    within what the simulator can render.
+
+    Examples
+    --------
+    >>> changed_person(Person(), sbp=10.0).dbp
+    76.5
+    """
+    if not sbp and not sbp_reactivity:
+        return person
+    moved = float(np.clip(person.sbp + sbp, 85.0, 200.0))
+    dbp = person.dbp + DBP_PER_SBP * (moved - person.sbp)
+    return replace(
+        person,
+        sbp=round(moved, 4),
+        dbp=round(float(np.clip(dbp, 40.0, moved - 22.0)), 4),
+        sbp_reactivity=round(person.sbp_reactivity + sbp_reactivity, 4),
+    )
