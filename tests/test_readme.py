@@ -39,13 +39,13 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
+@pytest.mark.parametrize("number", [1, 2])
 def test_python_examples_run(number: int, folder: Path) -> None:
     assert run(folder, sys.executable, "-c", blocks("python")[number]).strip()
 
 
 def test_the_examples_are_those_of_the_three_uses() -> None:
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
     assert len(blocks("sh")) == 4
 
 
@@ -72,6 +72,12 @@ def test_a_rehearsal_without_hardware(folder: Path) -> None:
     assert "rehearsal,T01,support,speech,phase," in features
 
 
-def test_many_sessions(folder: Path) -> None:
-    run(folder, "sh", "-ec", blocks("sh")[3])
-    assert len(list((folder / "derivatives").glob("*/features.csv"))) == 6
+def test_a_study_on_the_command_line_and_from_python(folder: Path) -> None:
+    said = run(folder, "sh", "-ec", blocks("sh")[3])
+    assert "12 analysed" in said
+    results = folder / "lab" / "derivatives"
+    assert len(list(results.glob("P*/features.csv"))) == 12
+    for name in ("report.html", "methods.md", "statistics.csv", "figures/reactivity.svg"):
+        assert (results / "study" / name).exists()
+    told = run(folder, sys.executable, "-c", blocks("python")[0])
+    assert [term in told for term in ("support - nonsupport", "support - alone")] == [True, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from pydantic import Field
 from physio_hqc.config import ConfigModel, Name, Text, find_config, load_config, nearest
 from physio_hqc.errors import ConfigError, SignalError
 from physio_hqc.simulate.person import Person
+
+PERSONAL_SHARE: Mapping[str, float] = MappingProxyType({"preparation": 0.5, "task": 1.0})
+"""How much of a person's own reactivity shows in a phase of a role."""
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -82,7 +86,7 @@ class ConditionEffect:
         """Return the change of one person in a phase of the given role."""
         if role == "recovery":
             return self.recovery
-        share = {"preparation": 0.5, "task": 1.0}.get(role)
+        share = PERSONAL_SHARE.get(role)
         if share is None:
             return PhaseChange()
         change = self.task if role == "task" else self.preparation
@@ -90,10 +94,10 @@ class ConditionEffect:
             sbp=change.sbp + share * person.sbp_reactivity,
             dbp=change.dbp + share * person.dbp_reactivity,
             hr=change.hr + share * person.hr_reactivity,
-            rmssd_ratio=change.rmssd_ratio,
+            rmssd_ratio=change.rmssd_ratio * math.exp(share * person.rmssd_reactivity),
             brs_ratio=change.brs_ratio,
-            scl=change.scl,
-            scr_rate=change.scr_rate,
+            scl=change.scl + share * person.scl_reactivity,
+            scr_rate=change.scr_rate + share * person.scr_reactivity,
         )
 
 

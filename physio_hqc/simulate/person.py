@@ -16,6 +16,9 @@ SEXES = ("female", "male")
 SBP_REACTIVITY_SD = 4.0
 SEX_RESTING = 8.0
 DBP_PER_SBP = 0.45
+# Between people: of ln RMSSD, tonic skin conductance (µS), responses per minute.
+RMSSD_REACTIVITY_SD = 0.15
+REACTIVITY_SD = (RMSSD_REACTIVITY_SD, 0.4, 1.0)
 
 _LIMITS = {
     "age": (5.0, 110.0),
@@ -67,6 +70,9 @@ class Person:
     sbp_reactivity, dbp_reactivity, hr_reactivity : float
         What this person's change in a task phase has on top of the condition's (mmHg, mmHg,
         1/min); half of it applies while preparing.
+    rmssd_reactivity, scl_reactivity, scr_reactivity : float
+        The same for the natural logarithm of RMSSD, for tonic skin conductance (µS) and for
+        responses per minute.
 
     Raises
     ------
@@ -96,6 +102,9 @@ class Person:
     sbp_reactivity: float = 0.0
     dbp_reactivity: float = 0.0
     hr_reactivity: float = 0.0
+    rmssd_reactivity: float = 0.0
+    scl_reactivity: float = 0.0
+    scr_reactivity: float = 0.0
 
     def __post_init__(self) -> None:
         if self.sex not in SEXES:
@@ -200,6 +209,23 @@ def draw_person(
         hr_reactivity=round(rng.normal(0.0, 4.0), 4),
     )
     return replace(person, **fixed)
+
+
+def reacting_person(person: Person, rng: np.random.Generator) -> Person:
+    """Return a person whose vagal withdrawal and sweating are personal too.
+
+    Examples
+    --------
+    >>> reacting_person(Person(), np.random.default_rng(1)).rmssd_reactivity
+    0.0518
+    """
+    rmssd, scl, scr = (rng.standard_normal(3) * REACTIVITY_SD).tolist()
+    return replace(
+        person,
+        rmssd_reactivity=round(rmssd, 4),
+        scl_reactivity=round(scl, 4),
+        scr_reactivity=round(scr, 4),
+    )
 
 
 def changed_person(person: Person, *, sbp: float = 0.0, sbp_reactivity: float = 0.0) -> Person:

@@ -25,6 +25,7 @@ from physio_hqc.simulate.person import (
     Person,
     changed_person,
     draw_person,
+    reacting_person,
 )
 from physio_hqc.simulate.ratings import draw_answers, draw_quality
 from physio_hqc.simulate.session import WITH_CONFEDERATE, SimulatedSession, simulate_session
@@ -322,6 +323,7 @@ def _plan(counts: Mapping[str, int], seed: int, who: _Who) -> list[_Plan]:
     for number, ((condition, sex), child) in enumerate(zip(order, own, strict=True)):
         person_seed, session_seed = (int(state) for state in child.generate_state(2))
         person = draw_person(person_seed, sex_effect=who.sex_effect, fixed={"sex": sex})
+        person = reacting_person(person, np.random.default_rng(child.spawn(1)[0]))
         side = 0.5 if sex == "male" else -0.5
         plans.append(
             _Plan(

@@ -19,8 +19,9 @@ from physio_hqc.simulate._assignment import contrasts_of
 from physio_hqc.simulate._courses import FloatArray, Stretch, approach
 from physio_hqc.simulate._heart import TAU_RISE_S
 from physio_hqc.simulate._skin import TAU_TONIC_S
-from physio_hqc.simulate.effects import ConditionEffect
+from physio_hqc.simulate.effects import PERSONAL_SHARE, ConditionEffect
 from physio_hqc.simulate.participant import CUFF_AVERAGING_S, stretches_of
+from physio_hqc.simulate.person import RMSSD_REACTIVITY_SD
 from physio_hqc.simulate.truth import SimulatedTruth
 
 STUDY_TRUTH = "study_truth.json"
@@ -237,7 +238,10 @@ def _expected(protocol: Protocol, effect: ConditionEffect) -> dict[str, dict[str
                 else float(getattr(effect.planted(stretch.role), field))
             )
         ratio = effect.planted(stretch.role).rmssd_ratio
-        found["HRV_RMSSD"][stretch.name] = (ratio - 1.0) * MEAN_RMSSD
+        # A log-normal factor lies above its median on average.
+        spread = PERSONAL_SHARE.get(stretch.role, 0.0) * RMSSD_REACTIVITY_SD
+        mean_ratio = ratio * math.exp(0.5 * spread**2)
+        found["HRV_RMSSD"][stretch.name] = (mean_ratio - 1.0) * MEAN_RMSSD
         found["HRV_lnRMSSD"][stretch.name] = math.log(ratio)
         for name, source in zip(
             _CUFF, ("BP_SBP_Mean", "BP_DBP_Mean", "ECG_Rate_Mean"), strict=True
