@@ -174,6 +174,8 @@ def _scores(facts: StudyFacts, cite: Cited) -> str:
         + (", also in percent of it" if facts.has("reactivity", "percent") else "")
         + "."
     ]
+    for name, parts in dict(facts.config.get("combined") or {}).items():
+        text.append(f"{code(name)} is the mean of {listed(code(part) for part in parts)}.")
     if facts.has("reactivity", "residual"):
         rows = facts.of_analysed("reactivity")
         n = finite(rows.loc[pd.to_numeric(rows["residual"]).notna(), "residual_n"])

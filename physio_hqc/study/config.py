@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from physio_hqc.config import ConfigModel, Text, WrongKeyError, dump_yaml, load_config
+from physio_hqc.config import ConfigModel, Name, Text, WrongKeyError, dump_yaml, load_config
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
@@ -34,6 +34,13 @@ class StudyConfig(ConfigModel):
         default=(),
         description="Windows that are tested; empty: preparation and task phases and interaction "
         "windows of those that most sessions have.",
+    )
+    combined: dict[Name, tuple[Word, ...]] = Field(
+        default={},
+        description="Windows that are the mean of others, such as task: [preparation, speech].",
+    )
+    log_outcomes: tuple[Word, ...] = Field(
+        default=(), description="Outcomes that are tested as natural logarithm."
     )
     baseline: tuple[Word, ...] = Field(
         default=("baseline",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -110,6 +110,7 @@ def condition_contrasts(
     baseline: str | Sequence[str] = "baseline",
     log_outcomes: Sequence[str] = (),
     checks: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ConditionContrasts:
     """Compare conditions: analysis of covariance, change scores and mixed model, and their checks.
 
@@ -153,6 +154,8 @@ def condition_contrasts(
         Outcomes that are analyzed as natural logarithm.
     checks : bool
         Also check assumptions, vary decisions, and compute power and descriptive tables.
+    progress : callable, optional
+        Called with the number of outcomes that are done and of all.
 
     Returns
     -------
@@ -226,7 +229,9 @@ def condition_contrasts(
     )
     options = _Options(tuple(analyses), errors, alpha, power, reference_g, checks)
     tables = _Tables()
-    for outcome in design.outcomes:
+    for done, outcome in enumerate(design.outcomes):
+        if progress is not None:
+            progress(done, len(design.outcomes))
         _compare(design, courses, outcome, options, tables)
     add_holm(tables.statistics)
     if checks:

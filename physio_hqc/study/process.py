@@ -142,10 +142,10 @@ class _Run:
         object.__setattr__(self, "progress", progress)
         object.__setattr__(self, "notices", [])
 
-    def begin(self, stage: str) -> None:
-        """Say that a stage begins."""
+    def begin(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """Say that a stage begins, or how far it is."""
         if self.progress is not None:
-            self.progress(stage, 0, 0)
+            self.progress(stage, done, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,11 +222,11 @@ def _with_exclusions(
 
 def _tables(sample: _Sample, ratings: Table | None, run: _Run) -> dict[str, pd.DataFrame]:
     """Every table of the study."""
-    from physio_hqc.reactivity import recovery_scores, residualized_change
+    from physio_hqc.reactivity import combine_windows, recovery_scores, residualized_change
 
     data, settings = sample.collected, run.config
     run.begin("reactivity and recovery")
-    scores = residualized_change(data.reactivity)
+    scores = residualized_change(combine_windows(data.reactivity, settings.combined))
     recovery = recovery_scores(
         scores, data.courses, windows=data.windows, at_s=settings.recovery_at_s
     )
@@ -392,6 +392,8 @@ def _contrasts(sample: _Sample, scores: pd.DataFrame, run: _Run) -> ConditionCon
         alpha=settings.alpha,
         power=settings.power,
         reference_g=settings.reference_g,
+        log_outcomes=settings.log_outcomes,
+        progress=lambda done, total: run.begin("contrasts", done, total),
     )
 
 
@@ -420,7 +422,7 @@ def _present_in_order(sample: _Sample) -> tuple[str, ...]:
 def _tested_windows(windows: pd.DataFrame, run: _Run) -> tuple[str, ...]:
     """Windows that are tested: as asked, else phases before recovery and shared interactions."""
     if run.config.windows:
-        known = set(windows["window"])
+        known = {*windows["window"], *run.config.combined}
         for name in run.config.windows:
             if name not in known:
                 raise StudyError(
@@ -446,7 +448,8 @@ def _associations(
     """How ratings go with reactivity, within and between persons."""
     from physio_hqc.study.association import rating_associations
 
-    outcomes = list(dict.fromkeys(found.statistics["outcome"]))
+    # A logarithm that was made for the tests has no change score of its own.
+    outcomes = [name.removeprefix("ln ") for name in dict.fromkeys(found.statistics["outcome"])]
     usable = rated[rated["kind"] != "item"]
     shared = set(usable["window"]) & set(scores["window"])
     if usable.empty or not outcomes or not shared:

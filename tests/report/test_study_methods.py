@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from physio_hqc import process_session
+from physio_hqc.reactivity import combine_windows, reactivity_scores
 from physio_hqc.report import study_methods
 from physio_hqc.report._checklist import AUTHORS
 from physio_hqc.simulate import simulate_study
@@ -531,3 +532,28 @@ def test_hostile_names_stay_text(study: StudyResult) -> None:
         if cells and width:
             assert cells == width, line
         width = cells
+
+
+def test_combined_windows_are_described():
+    people = pd.DataFrame({"id": ["p1"], "sex": ["female"], "age": [20.0], "condition": ["a"]})
+    windows = ["baseline", "preparation", "speech"]
+    features = pd.DataFrame(
+        {
+            "session": "p1",
+            "participant": "p1",
+            "condition": "a",
+            "window": windows,
+            "kind": "phase",
+            "duration": 60.0,
+            "feature": "ECG_Rate_Mean",
+            "value": [60.0, 70.0, 80.0],
+        }
+    )
+    parts = {"total": ["preparation", "speech"]}
+    scores = combine_windows(reactivity_scores(features), parts)
+    tables = {"participants": people, "reactivity": scores}
+    text = study_methods(StudyResult(None, tables, {"combined": parts}, {}))
+    assert "`total` is the mean of `preparation` and `speech`." in text
+    assert (
+        "is the mean of" not in study_methods(StudyResult(None, tables, {}, {})).split("\n## R")[0]
+    )

@@ -10,7 +10,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 from physio_hqc import process_session, process_study
-from physio_hqc.errors import ConfigError, OutputError, StudyError
+from physio_hqc.errors import ConfigError, OutputError, SignalError, StudyError
 from physio_hqc.pipeline import PipelineConfig
 from physio_hqc.simulate import simulate_study
 from physio_hqc.study import TABLES, StudyConfig, collect_sessions
@@ -275,3 +275,40 @@ def test_wrong_settings(tmp_path: Path, text, says):
     path.write_text(text)
     with pytest.raises(ConfigError, match=says):
         process_study(tmp_path, tmp_path / "p.csv", config=path)
+
+
+def test_a_combined_window_is_the_mean_of_its_phases(made, derivatives):
+    settings = StudyConfig(
+        combined={"task_total": ("preparation", "speech")},
+        windows=("speech", "task_total"),
+        proxy=None,
+    )
+    study = process_study(derivatives, made.participants_csv, config=settings)
+    scores = study.tables["reactivity"].query("feature == 'CUFF_SBP_Mean'")
+    delta = scores.pivot(index="session", columns="window", values="delta")
+    expected = (delta["preparation"] + delta["speech"]) / 2
+    assert delta["task_total"].to_numpy() == pytest.approx(expected.to_numpy())
+    assert set(study.tables["statistics"]["window"]) >= {"speech", "task_total"}
+    with pytest.raises(SignalError, match="no window is called 'speach'"):
+        process_study(
+            derivatives, made.participants_csv, config=StudyConfig(combined={"x": ("speach", "a")})
+        )
+
+
+def test_an_outcome_is_tested_as_its_logarithm(made, derivatives):
+    settings = StudyConfig(
+        outcomes=("EDA_Tonic_Mean",), log_outcomes=("EDA_Tonic_Mean",), windows=("speech",)
+    )
+    study = process_study(derivatives, made.participants_csv, config=settings)
+    rows = study.tables["reactivity"].query("feature == 'EDA_Tonic_Mean' and window == 'speech'")
+    people = study.tables["participants"].set_index("id")["sex"]
+    rows = rows.assign(
+        value=np.log(rows["value"]),
+        baseline=np.log(rows["baseline"]),
+        sex=rows["participant"].map(people),
+    )
+    fit = smf.ols("value ~ C(condition) + baseline + C(sex)", rows).fit()
+    found = study.tables["statistics"].query(
+        "analysis == 'ANCOVA' and errors == 'classical' and term == 'support - alone'"
+    )
+    assert found["estimate"].tolist() == pytest.approx([fit.params["C(condition)[T.support]"]])
