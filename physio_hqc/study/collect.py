@@ -18,12 +18,15 @@ from physio_hqc.parallel import run_parallel
 from physio_hqc.pipeline.schema import COLUMNS, conform
 from physio_hqc.pipeline.store import PROVENANCE, load_result, read_provenance
 from physio_hqc.reactivity import feature_courses, reactivity_scores
+from physio_hqc.study.participants import session_name
 
 Progress = Callable[[str, int, int], None]
 
 _MAX_TABLE_BYTES = 2_000_000_000
 _READ = ("windows", "features", "cuff", "ratings", "quality", "reactivity")
 _NEEDED = ("participant", "window", "feature", "value")
+_SEPARATORS = (",", ";", "\t")
+_NOTHING = ("", "na", "nan", "n/a", "none", "null", "-")
 # What a session's folder tells beyond the settings: the same settings, other data.
 _NOT_SETTINGS = ("report",)
 _ROLE_OF_NAME = (
@@ -273,7 +276,7 @@ def _from_table(path: Path, baseline: tuple[str, ...], quality_min: float) -> Co
         )
     windows = _windows_of(table, baseline)
     features = conform(table[table["kind"] != "sliding"], "features")
-    courses = feature_courses(table, windows)
+    courses = feature_courses(_timed(table), _timed(windows))
     sessions = table[["session", "participant", "condition"]].drop_duplicates("session")
     nothing = {
         name: pd.DataFrame(
@@ -300,17 +303,22 @@ def _from_table(path: Path, baseline: tuple[str, ...], quality_min: float) -> Co
     )
 
 
+def _timed(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows that say when they are; a hand-made table need not."""
+    return table[np.isfinite(table["onset"]) & (table["duration"] > 0)]
+
+
 def _features_of(path: Path) -> pd.DataFrame:
-    """Read and check a tidy features table."""
+    """Read and check a tidy features table; what separates its cells is seen from its header."""
     try:
         if path.stat().st_size > _MAX_TABLE_BYTES:
             raise StudyError(f"{path} is larger than {_MAX_TABLE_BYTES // 10**9} GB: refused")
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = max(_SEPARATORS, key=header.count)
+        # As text: an id such as 007 or NA stays what it is.
         table = pd.read_csv(
-            path,
-            dtype={c.name: str for c in COLUMNS["features"] if c.dtype == "text"},
-            encoding="utf-8-sig",
-            float_precision="round_trip",
-            skipinitialspace=True,
+            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
     except OSError as error:
         raise StudyError(f"{path}: {error.strerror or 'cannot be read'}") from error
@@ -325,39 +333,52 @@ def _features_of(path: Path) -> pd.DataFrame:
         raise StudyError(
             f"{path}: the column '{lacking[0]}' is missing; needed: {', '.join(_NEEDED)}"
         )
-    table = table.assign(value=_numbers(table["value"], path, "value"))
-    return _completed(table, path)
+    decimal = "," if separator == ";" else "."
+    return _completed(table, path, decimal)
 
 
-def _numbers(values: pd.Series, path: Path, name: str) -> pd.Series:
+def _numbers(texts: pd.Series, path: Path, name: str, decimal: str) -> pd.Series:
     """Column as numbers; the first cell that is none is named."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = numbers.isna() & values.notna()
+    cells = texts.astype(str).str.strip()
+    given = ~cells.str.casefold().isin(_NOTHING)
+    numbers = pd.to_numeric(cells.str.replace(decimal, ".", regex=False), errors="coerce")
+    wrong = given & ~np.isfinite(numbers)
     if wrong.any():
         row = int(np.flatnonzero(wrong.to_numpy())[0])
-        raise StudyError(f"{path}, line {row + 2}: {name} '{values.iloc[row]}' is no number")
-    return numbers.astype(np.float64)
+        raise StudyError(f"{path}, line {row + 2}: {name} '{texts.iloc[row]}' is no number")
+    return numbers.where(given).astype(np.float64)
 
 
-def _completed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Fill the columns that a hand-made table may leave out."""
+def _words(cells: pd.Series) -> pd.Series:
+    """Words with single blanks between them: neither ends nor line breaks count."""
+    return cells.astype(str).str.split().str.join(" ")
+
+
+def _completed(table: pd.DataFrame, path: Path, decimal: str) -> pd.DataFrame:
+    """Bring cells to their types and fill the columns that a hand-made table may leave out."""
     for name in ("participant", "window", "feature"):
-        empty = table[name].isna() | (table[name].astype(str).str.strip() == "")
+        table = table.assign(**{name: _words(table[name])})
+        empty = table[name] == ""
         if empty.any():
             row = int(np.flatnonzero(empty.to_numpy())[0])
             raise StudyError(f"{path}, line {row + 2}: {name} is empty")
-        table = table.assign(**{name: table[name].astype(str).str.strip()})
-    fill: dict[str, Any] = {"session": table["participant"], "condition": "", "kind": "phase"}
-    fill |= {"unit": "", "reason": "", "onset": np.nan, "duration": np.nan, "quality": np.nan}
+    fill = {"condition": "", "kind": "phase", "unit": "", "reason": ""}
     for name, value in fill.items():
-        column = table[name] if name in table.columns else pd.Series(value, index=table.index)
-        if name in ("onset", "duration", "quality"):
-            column = _numbers(column, path, name)
-        elif not isinstance(value, pd.Series):
-            column = column.fillna(value)
-        table = table.assign(**{name: column})
+        column = _words(table[name]) if name in table.columns else pd.Series("", table.index)
+        table = table.assign(**{name: column.replace("", value)})
+    for name in ("value", "onset", "duration", "quality"):
+        cells = table[name] if name in table.columns else pd.Series("", table.index)
+        table = table.assign(**{name: _numbers(cells, path, name, decimal)})
+    session = table["session"] if "session" in table.columns else table["participant"]
+    names = _words(session).map(session_name)
+    table = table.assign(session=names.where(names != "", table["participant"]))
     missing = table["value"].isna() & (table["reason"] == "")
     table.loc[missing, "reason"] = "no value in the table"
+    return _checked(table, path)
+
+
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Refuse a feature that is there twice, and a quality that is none."""
     twice = table.duplicated(["session", "window", "feature"])
     if twice.any():
         row = table[twice].iloc[0]
@@ -365,6 +386,17 @@ def _completed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"{path}, line {int(np.flatnonzero(twice.to_numpy())[0]) + 2}: session "
             f"'{row['session']}' holds {row['feature']} of window '{row['window']}' twice"
         )
+    outside = (table["quality"] < 0) | (table["quality"] > 1)
+    if outside.any():
+        row_number = int(np.flatnonzero(outside.to_numpy())[0])
+        raise StudyError(
+            f"{path}, line {row_number + 2}: quality {table['quality'].iloc[row_number]:g} does "
+            "not lie between 0 and 1"
+        )
+    owners = table.groupby("session", sort=False)["participant"].nunique()
+    if (owners > 1).any():
+        name = owners.index[int((owners > 1).to_numpy().argmax())]
+        raise StudyError(f"{path}: session '{name}' belongs to {owners[name]} participants")
     return table
 
 
@@ -390,5 +422,5 @@ def _role(window: str, baseline: tuple[str, ...]) -> str:
 
 
 def _roles(windows: pd.DataFrame) -> dict[str, str]:
-    rows = windows.drop_duplicates("window").head(8)
+    rows = windows[windows["kind"] != "sliding"].drop_duplicates("window").head(8)
     return dict(zip(rows["window"], rows["role"], strict=True))

@@ -16,6 +16,8 @@ Seconds = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)
 Size = Annotated[float, Field(strict=True, gt=0, le=10, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0, le=100_000)]
 
+_NO_COVARIATES = ("id", "condition", "session", "dyad", "baseline")
+
 
 class StudyConfig(ConfigModel):
     """All settings of :func:`physio_hqc.study.process_study`."""
@@ -32,8 +34,8 @@ class StudyConfig(ConfigModel):
     )
     windows: tuple[Word, ...] = Field(
         default=(),
-        description="Windows that are tested; empty: preparation and task phases and interaction "
-        "windows of those that most sessions have.",
+        description="Windows that are tested; empty: preparation and task phases, and interaction "
+        "windows that every condition has.",
     )
     combined: dict[Name, tuple[Word, ...]] = Field(
         default={},
@@ -96,6 +98,9 @@ class StudyConfig(ConfigModel):
             for name in pair:
                 if self.conditions and name not in self.conditions:
                     raise WrongKeyError(("contrasts", number), f"'{name}' is not in conditions")
+        for number, name in enumerate(self.covariates):
+            if name in _NO_COVARIATES:
+                raise WrongKeyError(("covariates", number), f"'{name}' is no covariate")
         if self.outcomes and self.primary_outcome not in (None, *self.outcomes):
             raise WrongKeyError(("primary_outcome",), "is not one of the outcomes")
         return self

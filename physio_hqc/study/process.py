@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import platform
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 
 import physio_hqc
+from physio_hqc.config import nearest
 from physio_hqc.errors import StudyError
 from physio_hqc.pipeline.store import Layout, write_results
 from physio_hqc.study.collect import Collected, Progress, collect_sessions
@@ -324,6 +326,7 @@ def _ratings(sample: _Sample, given: Table | None, run: _Run) -> tuple[pd.DataFr
         parts.append(load_ratings(own))
     if given is not None:
         parts.append(_placed(load_ratings(given), sample, run))
+        _check_windows(parts[-1], sample, run)
     if not parts:
         return _empty("ratings"), _empty("reliability")
     rated = pd.concat(parts, ignore_index=True)
@@ -362,6 +365,17 @@ def _placed(rated: pd.DataFrame, sample: _Sample, run: _Run) -> pd.DataFrame:
     return rated[~out]
 
 
+def _check_windows(rated: pd.DataFrame, sample: _Sample, run: _Run) -> None:
+    """Refuse a misspelt window; say which rated windows no session has."""
+    known = [str(name) for name in dict.fromkeys(sample.collected.windows["window"])]
+    for name in dict.fromkeys(rated["window"]):
+        if name in ("", *known):
+            continue
+        if difflib.get_close_matches(name, known, 1, cutoff=0.8):
+            raise StudyError(f"ratings: no session has a window '{name}'; {nearest(name, known)}")
+        run.notices.append(f"ratings of '{name}': no session has such a window")
+
+
 def _refuse_twice(rated: pd.DataFrame) -> None:
     """Refuse a rating that session and table both hold, with different values."""
     twice = rated[rated.duplicated(["participant", "window", "name"])]
@@ -378,13 +392,17 @@ def _contrasts(sample: _Sample, scores: pd.DataFrame, run: _Run) -> ConditionCon
     from physio_hqc.study.contrasts import condition_contrasts
 
     settings, windows = run.config, _tested_windows(sample.collected.windows, run)
+    primary = settings.primary_outcome
+    known = [str(name) for name in dict.fromkeys(scores["feature"])]
+    if primary is not None and primary.removeprefix("ln ") not in known:
+        raise StudyError(f"primary_outcome '{primary}' is no feature; {nearest(primary, known)}")
     return condition_contrasts(
         scores,
         participants=sample.people,
         courses=sample.collected.courses,
         outcomes=settings.outcomes or None,
         windows=windows or None,
-        conditions=settings.conditions or _present_in_order(sample),
+        conditions=settings.conditions or _declared(sample),
         contrasts=[f"{one} - {other}" for one, other in settings.contrasts] or None,
         covariates=tuple(name for name in settings.covariates if _varies(sample, name, run)),
         errors=settings.errors,
@@ -398,44 +416,52 @@ def _contrasts(sample: _Sample, scores: pd.DataFrame, run: _Run) -> ConditionCon
 
 
 def _varies(sample: _Sample, name: str, run: _Run) -> bool:
-    """Whether a covariate is there and differs between people."""
+    """Whether a covariate differs between people; one that the lab does not have is refused."""
     if name not in sample.people.columns:
-        run.notices.append(f"covariate '{name}' is not in the participants table: left out")
-        return False
+        raise StudyError(
+            f"covariate '{name}' is not in the participants table; "
+            + nearest(name, [str(column) for column in sample.people.columns])
+        )
     values = sample.people[name].replace("", None).dropna()
     if values.nunique() < 2:
-        run.notices.append(f"covariate '{name}' is the same for everybody: left out")
+        what = "is the same for everybody" if len(values) else "is given for nobody"
+        run.notices.append(f"covariate '{name}' {what}: left out")
         return False
     return True
 
 
-def _present_in_order(sample: _Sample) -> tuple[str, ...]:
-    """Conditions of the analysed participants, in the order of the protocol, else of the table."""
-    present = list(dict.fromkeys(sample.collected.windows["condition"]))
+def _declared(sample: _Sample) -> tuple[str, ...] | None:
+    """Conditions of the protocols that somebody is in; None where no protocol tells."""
     declared = _conditions_of(sample.collected)
-    return (
-        *(name for name in declared if name in present),
-        *(name for name in present if name not in declared),
-    )
+    present = set(sample.collected.windows["condition"])
+    return tuple(name for name in declared if name in present) or None
 
 
 def _tested_windows(windows: pd.DataFrame, run: _Run) -> tuple[str, ...]:
     """Windows that are tested: as asked, else phases before recovery and shared interactions."""
-    if run.config.windows:
-        known = {*windows["window"], *run.config.combined}
-        for name in run.config.windows:
-            if name not in known:
-                raise StudyError(
-                    f"no session has a window '{name}'; windows: "
-                    + ", ".join(sorted(map(str, known))[:8])
-                )
-        return run.config.windows
-    conditions = windows["condition"].nunique()
-    asked = windows["role"].isin(_TESTED_ROLES) & windows["kind"].isin(("phase", "interaction"))
-    rows = windows[asked]
-    shared = rows.groupby("window", sort=False)["condition"].nunique() == conditions
-    order = rows.sort_values("onset", kind="stable")["window"]
-    return tuple(name for name in dict.fromkeys(order) if shared[name])
+    known = [str(name) for name in dict.fromkeys([*windows["window"], *run.config.combined])]
+    for name in run.config.windows:
+        if name not in known:
+            raise StudyError(f"no session has a window '{name}'; {nearest(name, known)}")
+    tested = run.config.windows or _usual_windows(windows)
+    primary = run.config.primary_window
+    if primary is not None and tested and primary not in tested:
+        raise StudyError(
+            f"primary_window '{primary}' is not tested; {nearest(primary, list(tested))}"
+        )
+    return tested
+
+
+def _usual_windows(windows: pd.DataFrame) -> tuple[str, ...]:
+    """Preparation and task phases, and interaction windows that every condition has."""
+    rows = windows[windows["role"].isin(_TESTED_ROLES)]
+    conditions = windows.loc[windows["condition"] != "", "condition"].nunique()
+    shared = rows.groupby("window", sort=False)["condition"].nunique() >= conditions
+    asked = (rows["kind"] == "phase") | (
+        (rows["kind"] == "interaction") & rows["window"].map(shared)
+    )
+    order = rows[asked].sort_values("onset", kind="stable")["window"]
+    return tuple(str(name) for name in dict.fromkeys(order))
 
 
 def _associations(

@@ -312,3 +312,148 @@ def test_an_outcome_is_tested_as_its_logarithm(made, derivatives):
         "analysis == 'ANCOVA' and errors == 'classical' and term == 'support - alone'"
     )
     assert found["estimate"].tolist() == pytest.approx([fit.params["C(condition)[T.support]"]])
+
+
+def hand_made(path, sessions=12, conditions=("alone", "support", "nonsupport"), **changes):
+    """A features table as a lab might type it, and its participants."""
+    rng = np.random.default_rng(4)
+    rows, people = [], []
+    for number in range(sessions):
+        name, condition = f"P{number:02d}", conditions[number % len(conditions)]
+        people.append({"id": name, "sex": "fm"[number // 3 % 2], "condition": condition})
+        rest = rng.normal(120, 8)
+        for window, rise in (("baseline", 0), ("preparation", 8), ("speech", 15)):
+            rows.append(
+                {
+                    "session": changes.get("session", lambda n: n)(name),
+                    "participant": name,
+                    "condition": condition,
+                    "window": window,
+                    "feature": "CUFF_SBP_Mean",
+                    "value": round(rest + rise + rng.normal(0, 4), 1),
+                    "unit": "mmHg",
+                }
+            )
+    features, people = pd.DataFrame(rows), pd.DataFrame(people)
+    features.to_csv(path, index=False, **changes.get("csv", {}))
+    return features, people
+
+
+PLAIN = StudyConfig(proxy=None, scale=None)
+
+
+@pytest.mark.parametrize("ending", [" ", ".h5"])
+def test_names_of_sessions_are_taken_as_they_are_meant(tmp_path, ending):
+    path = tmp_path / "features.csv"
+    _, people = hand_made(path, session=lambda n: n + ending if n == "P01" else n)
+    study = process_study(path, people.assign(session=people["id"]), config=PLAIN)
+    assert (study.tables["flow"]["status"] == "analysed").sum() == 12
+    assert set(study.tables["reactivity"]["participant"]) == set(people["id"])
+    assert (study.tables["statistics"].query("analysis == 'ANCOVA'")["n"] == 12).all()
+
+
+def test_semicolons_and_decimal_commas(tmp_path):
+    path = tmp_path / "features.csv"
+    features, people = hand_made(path, csv={"sep": ";", "decimal": ","})
+    study = process_study(path, people, config=PLAIN)
+    speech = features[features["window"] == "speech"]["value"]
+    found = study.tables["reactivity"].query("window == 'speech'")["value"]
+    assert found.to_numpy() == pytest.approx(speech.to_numpy())
+
+
+def test_ids_that_look_like_nothing_are_ids(tmp_path):
+    path = tmp_path / "features.csv"
+    features, people = hand_made(path)
+    for table, column in ((features, "participant"), (features, "session"), (people, "id")):
+        table[column] = table[column].replace({"P01": "NA", "P02": "007"})
+    features.to_csv(path, index=False)
+    study = process_study(path, people, config=PLAIN)
+    assert {"NA", "007"} <= set(study.tables["reactivity"]["participant"])
+
+
+def test_a_task_that_a_condition_lacks_stays_in_the_tables(tmp_path):
+    path = tmp_path / "features.csv"
+    features, people = hand_made(path)
+    gone = (features["condition"] == "support") & (features["window"] == "speech")
+    features[~gone].to_csv(path, index=False)
+    tests = process_study(path, people, config=PLAIN).tables["statistics"]
+    speech = tests[(tests["window"] == "speech") & (tests["kind"] == "contrast")]
+    row = speech[(speech["term"] == "support - nonsupport") & (speech["analysis"] == "ANCOVA")]
+    assert row["estimate"].isna().all()
+    assert row["note"].str.contains("support").all()
+    other = speech[(speech["term"] == "alone - nonsupport") & (speech["analysis"] == "ANCOVA")]
+    assert other["estimate"].notna().any()
+
+
+def test_a_misspelt_condition_without_a_protocol(tmp_path):
+    path = tmp_path / "features.csv"
+    features, people = hand_made(path)
+    features["condition"] = features["condition"].where(features["session"] != "P00", "alonne")
+    people.loc[0, "condition"] = "alonne"
+    features.to_csv(path, index=False)
+    with pytest.raises(StudyError, match="alonne"):
+        process_study(path, people, config=PLAIN)
+
+
+def test_one_participant_without_a_condition_stops_nobody(tmp_path):
+    path = tmp_path / "features.csv"
+    features, people = hand_made(path)
+    features["condition"] = features["condition"].where(features["session"] != "P00", "")
+    people.loc[0, "condition"] = ""
+    features.to_csv(path, index=False)
+    study = process_study(path, people, config=PLAIN)
+    flow = study.tables["flow"].set_index("participant")
+    assert "no condition" in flow.loc["P00", "reason"]
+    tests = study.tables["statistics"].query("analysis == 'ANCOVA' and kind == 'contrast'")
+    assert (tests["n"] == 11).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"primary_window": "speach"}, "primary_window 'speach' is not tested; did you mean"),
+        ({"primary_outcome": "CUFF_SBP"}, "primary_outcome 'CUFF_SBP' is no feature; did you me"),
+        ({"covariates": ("bmi",)}, "covariate 'bmi' is not in the participants table"),
+    ],
+)
+def test_names_of_the_settings_that_nothing_has(tmp_path, changes, says):
+    path = tmp_path / "features.csv"
+    _, people = hand_made(path)
+    with pytest.raises(StudyError, match=says):
+        process_study(path, people, config=StudyConfig(proxy=None, scale=None, **changes))
+
+
+def test_a_covariate_that_nobody_has_told(tmp_path):
+    path = tmp_path / "features.csv"
+    _, people = hand_made(path)
+    study = process_study(path, people.drop(columns="sex"), config=PLAIN)
+    assert "covariate 'sex' is given for nobody: left out" in study.notices
+
+
+def test_ratings_of_a_window_that_nobody_has(tmp_path):
+    path = tmp_path / "features.csv"
+    _, people = hand_made(path)
+    ratings = pd.DataFrame({"participant": people["id"], "window": "speach", "stress": 3})
+    with pytest.raises(StudyError, match="no session has a window 'speach'; did you mean 'speech'"):
+        process_study(path, people, ratings=ratings, config=PLAIN)
+    study = process_study(path, people, ratings=ratings.assign(window="after"), config=PLAIN)
+    assert "ratings of 'after': no session has such a window" in study.notices
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("quality", "1.7", "line 3: quality 1.7 does not lie between 0 and 1"),
+        ("value", "inf", "line 3: value 'inf' is no number"),
+        ("participant", "P05", "session 'P00' belongs to 2 participants"),
+    ],
+)
+def test_cells_that_make_no_sense(tmp_path, column, value, says):
+    path = tmp_path / "features.csv"
+    features, _ = hand_made(path)
+    features["quality"] = "1"
+    features[column] = features[column].astype(object)
+    features.loc[1, column] = value
+    features.to_csv(path, index=False)
+    with pytest.raises(StudyError, match=says):
+        collect_sessions(path)
