@@ -47,7 +47,7 @@ def demo(
         physio-hqc demo --out /tmp/study --n 5 --seed 7
     """
     from physio_hqc.cli.process import process_one
-    from physio_hqc.cli.study import STUDY, stages, write_outputs
+    from physio_hqc.cli.study import REPORT, STUDY, outputs, stages
     from physio_hqc.pipeline import load_result
     from physio_hqc.report import write_sessions_report
     from physio_hqc.simulate import simulate_study
@@ -75,7 +75,7 @@ def demo(
     results = [load_result(folder) for folder, _ in outcomes]
     page = write_sessions_report(results, derivatives / "report.html")
     with stages() as progress:
-        tested = process_study(
+        process_study(
             derivatives,
             study.participants_csv,
             ratings=study.ratings_csv,
@@ -83,8 +83,9 @@ def demo(
             out_dir=derivatives / STUDY,
             jobs=jobs,
             progress=progress,
+            finish=outputs(progress),
         )
-        answer, _ = write_outputs(tested, derivatives / STUDY, progress)
+    answer = derivatives / STUDY / REPORT
     screen = console()
     screen.print(_table(_reactivity(results)))
     screen.print(

@@ -118,7 +118,10 @@ def study(
     seed: Seed = 0,
     protocol: ProtocolName = "lepore_1993",
     effects: Annotated[
-        str, typer.Option(help="What conditions do: lepore, none, reverse, or a YAML file.")
+        str,
+        typer.Option(
+            help="What conditions do: lepore, none, reverse, or a YAML file (like configs/effects)."
+        ),
     ] = "",
     sex_effect: Annotated[
         float, typer.Option(help="mmHg by which men react more than women (SBP).")

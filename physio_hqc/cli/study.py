@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from physio_hqc.study import StudyResult
 
 STUDY = "study"
+REPORT = "report.html"
+METHODS = "methods.md"
+_MOST_NAMED = 10
 _SHOWN = ("outcome", "window", "term", "estimate", "ci_low", "ci_high", "p", "p_holm", "hedges_g")
 
 
@@ -84,41 +87,58 @@ def study(
             allow_mixed=allow_mixed,
             jobs=jobs,
             progress=progress,
+            finish=outputs(progress) if report else None,
         )
-        written = write_outputs(result, place, progress) if report else []
     if as_json:
         typer.echo(json.dumps(_plain(result), indent=2, ensure_ascii=False))
         return
-    show(result, place, written)
+    show(result, place)
 
 
-def write_outputs(
-    result: StudyResult, place: Path, progress: Callable[[str, int, int], None]
-) -> list[Path]:
-    """Write report, figures and methods of a study; return what a reader opens."""
-    from physio_hqc.report import save_study_figures, write_study_methods, write_study_report
+def outputs(
+    progress: Callable[[str, int, int], None],
+) -> Callable[[StudyResult, Path], None]:
+    """What writes figures, report and methods into the folder of a study."""
 
-    progress("figures", 0, 0)
-    save_study_figures(result, place / "figures")
-    progress("report", 0, 0)
-    page = write_study_report(result, place / "report.html")
-    return [page, write_study_methods(result, place / "methods.md")]
+    def write(result: StudyResult, folder: Path) -> None:
+        from physio_hqc.report import save_study_figures, write_study_methods, write_study_report
+
+        progress("figures", 0, 0)
+        save_study_figures(result, folder / "figures")
+        progress("report", 0, 0)
+        write_study_report(result, folder / REPORT)
+        write_study_methods(result, folder / METHODS)
+
+    return write
 
 
-def show(result: StudyResult, place: Path, written: list[Path]) -> None:
+def show(result: StudyResult, place: Path) -> None:
     """Print who was analysed, the planned contrasts, and where the results are."""
     screen = console()
     flow = result.tables["flow"]
     counts = flow["status"].value_counts()
     screen.print(", ".join(f"{number} {escape(status)}" for status, number in counts.items()))
+    _name_the_others(flow)
     rows = planned(result)
     if len(rows):
         screen.print(_table(rows, result))
     for text in result.notices:
         typer.echo(f"notice: {text}", err=True)
     screen.print(f"tables: {escape(place)}", soft_wrap=True)
-    for path in written:
-        screen.print(f"{path.stem}: {escape(path)}", soft_wrap=True)
+    for path in (place / REPORT, place / METHODS):
+        if path.exists():
+            screen.print(f"{path.stem}: {escape(path)}", soft_wrap=True)
+
+
+def _name_the_others(flow: pd.DataFrame) -> None:
+    """Say who is not analysed, and why."""
+    others = flow[flow["status"] != "analysed"]
+    for row in others.head(_MOST_NAMED).itertuples():
+        who = row.participant or row.session
+        why = f" ({row.reason})" if row.reason else ""
+        typer.echo(f"notice: {who}: {row.status}{why}", err=True)
+    if len(others) > _MOST_NAMED:
+        typer.echo(f"notice: and {len(others) - _MOST_NAMED} more, see flow.csv", err=True)
 
 
 def planned(result: StudyResult) -> pd.DataFrame:

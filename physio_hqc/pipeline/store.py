@@ -7,8 +7,9 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +37,15 @@ class Layout:
     columns : mapping of str to tuple of Column
         The tables and their columns.
     derived : tuple of str
-        Files and folders that others make from the tables (reports, figures). They tell of the
-        old numbers, so new results take their place.
+        Files that others make from the tables, such as reports. They tell of the old numbers, so
+        new results take their place.
+    folders : mapping of str to pattern
+        Folders of such files, and what the names of ours look like; other files in them stay.
     """
 
     columns: Mapping[str, tuple[Column, ...]] = field(default_factory=lambda: COLUMNS)
     derived: tuple[str, ...] = (REPORT,)
+    folders: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
     @property
     def files(self) -> set[str]:
@@ -58,6 +62,7 @@ def write_results(
     tables: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, Any],
     layout: Layout = SESSION,
+    finish: Callable[[Path], object] | None = None,
 ) -> dict[str, Any]:
     """Write tables, data dictionaries and provenance as one folder that replaces the old one.
 
@@ -75,6 +80,8 @@ def write_results(
         What the numbers came from, as plain data.
     layout : Layout
         What the folder holds; the results of one session by default.
+    finish : callable, optional
+        Called with the new folder before it takes its place, to add what is derived.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def write_results(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            return _replace(folder, tables, provenance, layout)
+            return _replace(folder, tables, provenance, layout, finish)
     except OSError as error:
         raise OutputError(
             f"{folder}: results cannot be written ({error.strerror or error}); "
@@ -174,6 +181,7 @@ def _replace(
     tables: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, Any],
     layout: Layout,
+    finish: Callable[[Path], object] | None,
 ) -> dict[str, Any]:
     """Write the new folder beside the old one and exchange them; the lock is held."""
     new, old = _sibling(folder, "new"), _sibling(folder, "old")
@@ -185,8 +193,10 @@ def _replace(
     try:
         new.mkdir()
         written = _write_files(new, tables, provenance, layout)
+        if finish is not None:
+            finish(new)
         for other in others:
-            _copy(other, new / other.name)
+            _copy(other, new / other.relative_to(folder))
         _exchange(folder, new, old)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -220,10 +230,19 @@ def _foreign(folder: Path, layout: Layout) -> list[Path]:
         raise OutputError(
             f"{folder} holds files but no results: choose another output folder, or empty it"
         )
-    return [entry for entry in entries if entry.name not in layout.files]
+    inside = [
+        entry
+        for name, ours in layout.folders.items()
+        if (folder / name).is_dir() and not (folder / name).is_symlink()
+        for entry in sorted((folder / name).iterdir())
+        if not ours.fullmatch(entry.name)
+    ]
+    outside = [e for e in entries if e.name not in layout.files and e.name not in layout.folders]
+    return [*outside, *inside]
 
 
 def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
     if source.is_dir() and not source.is_symlink():
         shutil.copytree(source, target, symlinks=True)
     else:

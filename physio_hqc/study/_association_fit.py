@@ -165,6 +165,9 @@ def fit_mixed(design: Design) -> Fit:
 def fit_persons(design: Design) -> Fit:
     """Least squares over persons with HC3 standard errors; persons with leverage 1 are left out.
 
+    Where dyads have both members, errors allow for their likeness (bias-reduced, by dyad), with
+    dyads instead of persons in the degrees of freedom.
+
     Parameters
     ----------
     design : Design
@@ -186,10 +189,18 @@ def fit_persons(design: Design) -> Fit:
         dyad = None if design.dyad is None else design.dyad[~alone]
         design = Design(design.y[~alone], columns, design.person[~alone], dyad)
     frame, scales = _scaled(design)
-    result = _least_squares(frame, "HC3")
+    result = _least_squares(frame, "HC3") if design.dyad is None else _by_dyad(frame)
     fit = _unscaled(design, result.params, result.bse.to_dict(), scales, notes)
-    df = float(len(design.y) - design.columns.shape[1] - 1)
+    df = float(frame["dyad"].nunique() - design.columns.shape[1] - 1)
     return Fit(fit.estimate, fit.se, dict.fromkeys(design.columns, df), notes, left_out)
+
+
+def _by_dyad(frame: pd.DataFrame) -> Any:
+    """Least squares whose errors allow for likeness within dyads, corrected for few of them."""
+    from statsmodels.genmod.generalized_estimating_equations import GEE
+
+    model = GEE.from_formula(_formula(frame), "dyad", data=frame)
+    return model.fit(cov_type="bias_reduced")
 
 
 def _level(column: pd.Series, groups: list[NDArray[np.object_]]) -> int:

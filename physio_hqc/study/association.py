@@ -108,7 +108,8 @@ def rating_associations(
         "between"). `estimate` is units of the outcome per point of the rating; p values are not
         corrected for the number of outcomes and ratings. `note` says why a number is missing
         or what caution it carries. Where fewer than five persons have several rated windows there
-        is a "between" row only, from least squares over the means of persons with HC3 errors.
+        is a "between" row only, from least squares over the means of persons with HC3 errors
+        (bias-reduced by dyad where dyads have both members).
 
     Raises
     ------
@@ -518,7 +519,10 @@ def _fitted(
     extra = [name for name in dropped if name not in predictors]
     if extra:
         notes.append(f"flag: {', '.join(extra)} left out, the other covariates say the same")
-    dyad = _dyads(data) if several else None
+    dyad = _dyads(data)
+    if dyad is not None and not several:
+        of_person = dict(zip(data["participant"], dyad, strict=True))
+        dyad = np.array([of_person[name] for name in person], dtype=object)
     model = _model_text(columns, covariates, score, several, dyad is not None)
     left = [name for name in columns if name in predictors]
     n_persons = len(set(person))
@@ -563,6 +567,8 @@ def _model_text(
         elif any(str(column).startswith(f"{name}[") for column in columns):
             used.append(f"C({name})")
     formula = f"{score} ~ " + (" + ".join(used) or "1")
+    if not several and dyads:
+        return f"GEE, independence, bias-reduced: {formula}, groups=dyad"
     if not several:
         return f"OLS, HC3: {formula}"
     if dyads:

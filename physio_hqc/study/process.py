@@ -6,6 +6,8 @@ import difflib
 import hashlib
 import os
 import platform
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +31,14 @@ if TYPE_CHECKING:
 Config = StudyConfig | str | Path | None
 Table: TypeAlias = str | os.PathLike[str] | pd.DataFrame
 
-DERIVED = ("report.html", "methods.md", "figures")
+DERIVED = ("report.html", "methods.md")
+FIGURES = "figures"
 """What reports leave in the folder of a study."""
+
+_OUR_FIGURES = re.compile(
+    r"(participants_flow|quality|course_(change|level)|reactivity|contrasts|recovery|"
+    r"allostatic_load_proxy|ratings|sensitivity)(_\d+)?\.(svg|png)"
+)
 
 _LIBRARIES = ("numpy", "scipy", "pandas", "statsmodels", "pingouin", "neurokit2", "mne")
 _TESTED_ROLES = ("preparation", "task")
@@ -47,6 +55,7 @@ def process_study(
     allow_mixed: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
+    finish: Callable[[StudyResult, Path], object] | None = None,
 ) -> StudyResult:
     """Collect a study: reactivity, recovery, proxy, ratings, and the tests of its conditions.
 
@@ -72,6 +81,9 @@ def process_study(
         Processes that read sessions.
     progress : callable, optional
         Called with stage, done, total.
+    finish : callable, optional
+        Called with the result and the folder that will become `out_dir`, to add reports: they
+        appear together with the tables.
 
     Returns
     -------
@@ -104,6 +116,11 @@ def process_study(
     >>> study.tables["flow"]["status"].value_counts().to_dict()
     {'analysed': 9}
     """
+    if isinstance(source, pd.DataFrame):
+        raise StudyError(
+            "source is a DataFrame: pass the folder of processed sessions or a CSV file; "
+            "condition_contrasts takes tables"
+        )
     settings = config if isinstance(config, StudyConfig) else load_study_config(config)
     run = _Run(settings, progress)
     collected = collect_sessions(
@@ -128,7 +145,7 @@ def process_study(
         provenance=_provenance(study, inputs, settings),
         notices=run.notices,
     )
-    return result if out_dir is None else _written(result, settings)
+    return result if out_dir is None else _written(result, settings, finish)
 
 
 @dataclass(frozen=True)
@@ -304,6 +321,9 @@ def _proxy(sample: _Sample, recovery: pd.DataFrame, run: _Run) -> dict[str, pd.D
         return empty
     # A table in attrs would break every pd.concat that meets it.
     cut_points = proxy.attrs.pop("cut_points")
+    if len(cut_points) and cut_points["cut"].isna().all():
+        why = next((text for text in cut_points["reason"] if text), "no value")
+        run.notices.append(f"the allostatic-load proxy has no cut points: {why}")
     summary = proxy_summary(proxy, participants=used, n_boot=n_boot, seed=seed)
     return dict(zip(names, (proxy, summary, cut_points), strict=True))
 
@@ -484,9 +504,17 @@ def _associations(
         return _empty("associations")
     # Preparing is less of a strain than speaking, whoever is there: phases are no relation.
     asked = ("condition", "phase")
+    usable = _told_apart(usable)
     return rating_associations(
         scores, usable, outcomes=outcomes, covariates=asked, participants=people
     )
+
+
+def _told_apart(rated: pd.DataFrame) -> pd.DataFrame:
+    """Ratings under the name of their scale where a single rating has the same name."""
+    single = set(rated.loc[rated["kind"] == "single", "name"])
+    both = (rated["kind"] != "single") & rated["name"].isin(single)
+    return rated.assign(name=rated["name"].mask(both, rated["scale"] + ": " + rated["name"]))
 
 
 def _in_phases(scores: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
@@ -539,8 +567,12 @@ def _hashed(given: Table | None) -> dict[str, str]:
         raise StudyError(f"{path}: {error.strerror or 'cannot be read'}") from error
 
 
-def _written(result: StudyResult, settings: StudyConfig) -> StudyResult:
-    """Write every table, its dictionary and the provenance."""
+def _written(
+    result: StudyResult,
+    settings: StudyConfig,
+    finish: Callable[[StudyResult, Path], object] | None,
+) -> StudyResult:
+    """Write every table, its dictionary, the provenance and what `finish` adds, all at once."""
     columns = columns_of(result.tables, settings.recovery_at_s)
     if result.out_dir is None:
         return result
@@ -548,6 +580,7 @@ def _written(result: StudyResult, settings: StudyConfig) -> StudyResult:
         result.out_dir,
         result.tables,
         {**result.provenance, "notices": result.notices},
-        Layout(columns, DERIVED),
+        Layout(columns, DERIVED, {FIGURES: _OUR_FIGURES}),
+        None if finish is None else lambda folder: finish(result, folder),
     )
     return replace(result, provenance=written)

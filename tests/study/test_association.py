@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from scipy import stats
 
@@ -463,3 +464,33 @@ def test_a_fit_is_made_from_a_design():
     x = rng.normal(size=30)
     fit = fit_mixed(Design(5 * x, pd.DataFrame({"x": x}), person))
     assert fit.estimate["x"] == pytest.approx(5, abs=1e-6)
+
+
+def test_one_window_per_person_in_dyads_allows_for_likeness_within_them():
+    """Partners who rate and react alike are not two independent people."""
+    rng = np.random.default_rng(12)
+    n = 20
+    shared, felt = rng.normal(0, 3, n), rng.normal(0, 1, n)
+    rows = pd.DataFrame(
+        {
+            "participant": [f"P{i:02d}" for i in range(2 * n)],
+            "dyad": np.repeat([f"D{i:02d}" for i in range(n)], 2),
+            "delta": np.repeat(shared, 2) + rng.normal(0, 0.5, 2 * n),
+            "value": np.repeat(felt, 2) + rng.normal(0, 0.2, 2 * n),
+        }
+    )
+    scores = rows.assign(
+        session=rows["participant"], condition="c", window="talk", feature="CUFF_SBP_Mean"
+    )
+    ratings = load_ratings(rows[["participant", "value"]].assign(window="talk", name="warmth"))
+    people = rows[["participant", "dyad"]].rename(columns={"participant": "id"})
+    given = {"outcomes": ["CUFF_SBP_Mean"], "covariates": ()}
+    alone = rating_associations(scores, ratings, **given).iloc[0]
+    paired = rating_associations(scores, ratings, participants=people, **given).iloc[0]
+    assert paired["estimate"] == pytest.approx(alone["estimate"])
+    model = sm.GEE(rows["delta"], sm.add_constant(rows["value"]), groups=rows["dyad"])
+    fit = model.fit(cov_type="bias_reduced")
+    assert paired["se"] == pytest.approx(fit.bse["value"], rel=1e-6)
+    assert paired["se"] > 1.2 * alone["se"]
+    assert paired["df"] == n - 2
+    assert "groups=dyad" in paired["model"]

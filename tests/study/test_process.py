@@ -457,3 +457,55 @@ def test_cells_that_make_no_sense(tmp_path, column, value, says):
     features.to_csv(path, index=False)
     with pytest.raises(StudyError, match=says):
         collect_sessions(path)
+
+
+def test_reports_appear_together_with_the_tables_or_not_at_all(made, derivatives, tmp_path):
+    place = tmp_path / "out"
+    people, plain = made.participants_csv, StudyConfig(outcomes=("CUFF_SBP_Mean",), proxy=None)
+
+    def finish(result, folder):
+        assert folder != place
+        (folder / "report.html").write_text(f"{len(result.tables['flow'])} people")
+        (folder / "figures").mkdir()
+        (folder / "figures" / "reactivity.svg").write_text("new")
+
+    process_study(derivatives, people, config=plain, out_dir=place, finish=finish)
+    assert (place / "report.html").read_text() == "12 people"
+    (place / "figures" / "mine.png").write_text("mine")
+    (place / "figures" / "contrasts_7.png").write_text("of an older study")
+    (place / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+    def stop(result, folder):
+        (folder / "report.html").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process_study(derivatives, people, config=plain, out_dir=place, finish=stop)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    process_study(derivatives, people, config=plain, out_dir=place)
+    left = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    assert {"figures/mine.png", "notes.txt"} <= left
+    assert not left & {"report.html", "figures/reactivity.svg", "figures/contrasts_7.png"}
+
+
+def test_a_dataframe_as_source_says_what_takes_tables(result):
+    with pytest.raises(StudyError, match="condition_contrasts takes tables"):
+        process_study(result.tables["features_long"], result.tables["participants"])
+
+
+def test_a_single_rating_named_like_a_subscale(made, derivatives, tmp_path):
+    people = pd.read_csv(made.participants_csv, dtype=str).dropna(subset="session")
+    scale = tmp_path / "scale.yaml"
+    scale.write_text(
+        "name: bond\nmin: 1\nmax: 7\nsubscales:\n  - {name: stress, items: [s1, s2]}\n"
+    )
+    rng = np.random.default_rng(2)
+    items = pd.DataFrame(rng.integers(1, 8, (len(people), 2)), columns=["s1", "s2"])
+    items = items.assign(participant=people["id"].to_numpy(), window="speech")
+    study = process_study(
+        derivatives, made.participants_csv, ratings=items, config=StudyConfig(scale=str(scale))
+    )
+    assert {"stress", "bond: stress"} <= set(study.tables["associations"]["rating"])
