@@ -24,6 +24,10 @@ _HF_TYPE = re.compile(_IN_BAND + r"|^(HRV_)?RSA_P2T_(Mean|SD)$")
 _LF_TYPE = re.compile(r"^HRV_(LF|LnLF)$")
 
 
+# Our choice: beats at the edges of what is left out then begin to weigh on RMSSD.
+_FULL_SHARE = 0.9
+
+
 @dataclass(frozen=True)
 class Wide:
     """Features of all windows and the quality of the streams that they came from.
@@ -133,6 +137,7 @@ def _block(
         [wide.features.attrs["reasons"][name] for name in names], dtype=object
     ).reshape(n_features, n_windows)
     values, reasons = _judged(values, reasons.T.copy(), wide, settings)
+    _caution_holes(values, reasons, names, wide.usable_share)
     _caution_breathing(reasons, names, windows["speech"].to_numpy(dtype=bool), breathing)
     return pd.DataFrame(
         {
@@ -164,6 +169,20 @@ def _judged(
         text = f"quality {wide.quality[row]:.2f} is below {settings.min_quality:g}"
         reasons[row, present] = [add_flag(old, text) for old in reasons[row, present]]
     return values, reasons
+
+
+def _caution_holes(
+    values: NDArray[np.float64],
+    reasons: NDArray[np.object_],
+    names: NDArray[np.object_],
+    usable_share: NDArray[np.float64],
+) -> None:
+    """Caution on variability where much of a window is missing: a few wrong beats then weigh."""
+    variability = np.array([str(name).startswith("HRV_") for name in names], dtype=bool)
+    for row in np.flatnonzero(usable_share < _FULL_SHARE).tolist():
+        shown = variability & np.isfinite(values[row])
+        text = f"{100 * usable_share[row]:.0f} % of the window usable"
+        reasons[row, shown] = [add_flag(old, text) for old in reasons[row, shown]]
 
 
 def _caution_breathing(

@@ -52,10 +52,22 @@ def test_poor_windows_are_flagged_and_those_without_signal_withheld():
     table = tidied(wide({"HRV_RMSSD": [30, 31, 32]}, None, [0.9, 0.4, 0.2], [0.9, 0.8, 0.3]))
     baseline, speech, recovery = (table.loc[(window, "HRV_RMSSD")] for window in WINDOWS["window"])
     assert (baseline["value"], baseline["reason"]) == (30, "")
-    assert (speech["value"], speech["reason"]) == (31, "flag: quality 0.40 is below 0.5")
+    said = "flag: quality 0.40 is below 0.5; 80 % of the window usable"
+    assert (speech["value"], speech["reason"]) == (31, said)
     assert np.isnan(recovery["value"])
     assert recovery["reason"] == "30 % usable signal, needs 50 %"
     assert table["quality"].tolist() == [0.9, 0.4, 0.2]
+
+
+def test_variability_carries_a_caution_where_a_tenth_of_the_window_is_missing():
+    names = ["ECG_Rate_Mean", "HRV_RMSSD"]
+    table = tidied(wide({name: [1, 2, 3] for name in names}, None, 0.9, [0.95, 0.85, 0.6]))
+    assert table.xs("HRV_RMSSD", level="feature")["reason"].tolist() == [
+        "",
+        "flag: 85 % of the window usable",
+        "flag: 60 % of the window usable",
+    ]
+    assert table.xs("ECG_Rate_Mean", level="feature")["reason"].tolist() == ["", "", ""]
 
 
 def test_unknown_quality_passes():
