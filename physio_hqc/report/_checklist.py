@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from physio_hqc.report._study_facts import StudyFacts, pipe_table
+from physio_hqc.report._study_facts import StudyFacts, code, pipe_table
 from physio_hqc.report._study_sources import Cited
 
 AUTHORS = "not in the recordings: to be given by the authors"
 """Stands wherever software cannot know the answer."""
+_MOST_NAMES = 12
+FROM_TABLE = "not known: the study began from a table of features"
+"""Stands where session files would tell, and there were none."""
 
 
 class Entry(NamedTuple):
@@ -38,6 +41,23 @@ def by_authors(item: str, hint: str = "") -> Entry:
 def not_here(item: str, why: str) -> Entry:
     """An item that does not apply to this study."""
     return Entry(item, "does not apply", why)
+
+
+def without_sessions(facts: StudyFacts, what: str, were: str, *starts: str) -> str:
+    """What a checklist on signals says where the study began from a table of features."""
+    if facts.any_feature(*starts):
+        tested = set(facts.column("statistics", "outcome").astype(str).str.removeprefix("ln "))
+        names = [name for name in sorted(facts.features) if name.startswith(starts)]
+        names.sort(key=lambda name: name not in tested)
+        shown = ", ".join(code(name) for name in names[:_MOST_NAMES])
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        return (
+            f"{FROM_TABLE[0].upper()}{FROM_TABLE[1:]}. It holds {shown}{more}; how {what} {were} "
+            "recorded and processed is to be given by the authors."
+        )
+    return (
+        f"Does not apply: the study began from a table of features, which holds no value of {what}."
+    )
 
 
 def checklists(facts: StudyFacts, cite: Cited) -> list[str]:

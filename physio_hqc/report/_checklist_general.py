@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from physio_hqc.report._checklist import Entry, by_authors, no, not_here, yes
+from physio_hqc.report._checklist import FROM_TABLE, Entry, by_authors, no, not_here, yes
 from physio_hqc.report._checklist_signals import planned_instructions
 from physio_hqc.report._study_facts import (
     StudyFacts,
@@ -18,7 +18,7 @@ from physio_hqc.report._study_facts import (
     numbers,
 )
 from physio_hqc.report._study_text_scores import recovery_times
-from physio_hqc.report._study_text_tests import assumptions_summary, contrast, formulas
+from physio_hqc.report._study_text_tests import assumptions_summary, contrast, formulas, made_tests
 
 # ------------------------------------------------------------------------------- participants
 
@@ -84,7 +84,8 @@ def _covariates(known: list[str]) -> Entry:
 def scores(facts: StudyFacts) -> list[Entry]:
     """Scores and statistics."""
     has_scores = facts.has("reactivity", "delta")
-    has_tests = bool(len(facts.table("statistics")))
+    has_tests = bool(len(made_tests(facts.table("statistics"))))
+    why = "no contrast could be tested" if len(facts.table("statistics")) else "no test was made"
     entries = [
         yes("Baseline: definition, length, readings", "Methods: Baseline and reactivity")
         if has_scores
@@ -100,7 +101,7 @@ def scores(facts: StudyFacts) -> list[Entry]:
         _proxy(facts),
         _ratings(facts),
     ]
-    return entries + (_tests(facts) if has_tests else [not_here("Statistics", "no test was made")])
+    return entries + (_tests(facts) if has_tests else [not_here("Statistics", why)])
 
 
 def _formulas(facts: StudyFacts) -> str:
@@ -156,12 +157,12 @@ def _tests(facts: StudyFacts) -> list[Entry]:
     ancova = rows[rows["analysis"] == "ANCOVA"]
     checks = assumptions_summary(facts)
     power = finite(facts.column("power", "smallest_g"))
-    errors = [str(x) for x in rows.loc[rows["primary"].astype(bool), "errors"]]
+    errors = _shown_errors(rows)
     planned = dict.fromkeys(rows.loc[rows["kind"] == "contrast", "term"].astype(str))
     corrected = "p_holm" in rows and len(finite(rows["p_holm"])) > 0
     return [
         yes("Model and covariates", "; ".join(code(m) for m in formulas(ancova)) or "Methods"),
-        yes("Standard errors", listed(md(name) for name in dict.fromkeys(errors))),
+        yes("Standard errors", errors),
         yes("Adjusted means with confidence intervals", _with_kind(rows, "adjusted mean")),
         yes("Planned contrasts", "; ".join(contrast(term) for term in planned)),
         yes("Correction for multiple tests", "Holm, column `p_holm`" if corrected else "none"),
@@ -180,6 +181,16 @@ def _tests(facts: StudyFacts) -> list[Entry]:
         yes("Missing values", "complete cases per outcome and window; `note` says who is left out"),
         by_authors("Planned sample size and its justification; deviations from preregistration"),
     ]
+
+
+def _shown_errors(rows: pd.DataFrame) -> str:
+    """Errors of the primary tests, or those that are shown where there are none."""
+    done = made_tests(rows)
+    primary = done.loc[done["primary"].astype(bool), "errors"].astype(str)
+    if len(primary):
+        return listed(md(name) for name in dict.fromkeys(primary))
+    names = listed(md(name) for name in dict.fromkeys(done["errors"].astype(str)))
+    return f"{names}; the planned ones were not available"
 
 
 def _effect_sizes(rows: pd.DataFrame) -> str:
@@ -208,7 +219,6 @@ def _variants(facts: StudyFacts) -> Entry:
 
 def run_record(facts: StudyFacts) -> list[Entry]:
     """What another laboratory needs to repeat the numbers."""
-    hashes = [s.at("input", "sha256") for s in facts.sessions]
     drift = [
         stream.get("clock_drift_ppm")
         for session in facts.sessions
@@ -216,14 +226,38 @@ def run_record(facts: StudyFacts) -> list[Entry]:
     ]
     ppm = finite(x for x in drift if x is not None)
     return [
-        yes("Hashes of input files", f"{count_of(sum(map(bool, hashes)), 'session file')}, below")
-        if hashes
-        else no("Hashes of input files", "the study began from a table, not from session files"),
-        yes("Settings", "below, and in `provenance.json` of every session"),
+        _hashes(facts),
+        _settings(facts),
         yes("Software and versions", "Methods: Software"),
         yes("Clocks of the streams", f"drift against the recorder {between(ppm, 'ppm', 1)}")
         if len(ppm)
-        else no("Clocks of the streams", "not known"),
-        yes("Edits by hand", "none in the software; edits of files before it: authors"),
+        else no("Clocks of the streams", FROM_TABLE if facts.from_table else "not known"),
+        yes("Edits by hand", "none in the software; edits of files before it: authors")
+        if facts.sessions
+        else by_authors("Edits by hand", FROM_TABLE if facts.from_table else ""),
         by_authors("Data and code availability"),
     ]
+
+
+def _hashes(facts: StudyFacts) -> Entry:
+    """Which files that were read have a hash in the run record."""
+    item = "Hashes of input files"
+    n_sessions = sum(bool(s.at("input", "sha256")) for s in facts.sessions)
+    n_own = sum("/" not in name for name in facts.inputs)
+    below = [count_of(n, one) for n, one in ((n_sessions, "session file"), (n_own, "table")) if n]
+    if below:
+        return yes(item, f"{listed(below)}, below")
+    if facts.inputs:
+        of_sessions = count_of(len(facts.inputs), "table")
+        return yes(item, f"{of_sessions} of sessions, in the study's `provenance.json`")
+    return no(item, FROM_TABLE if facts.from_table else "not known")
+
+
+def _settings(facts: StudyFacts) -> Entry:
+    """Where the settings of analysis and processing stand."""
+    own = "those of the analysis below" if facts.config else ""
+    if facts.sessions:
+        return yes("Settings", "below, and in `provenance.json` of every session")
+    processing = f"those of processing {FROM_TABLE}" if facts.from_table else ""
+    text = "; ".join(part for part in (own, processing) if part)
+    return yes("Settings", text) if own else no("Settings", processing or "not known")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from physio_hqc.report._checklist import Entry, by_authors, yes
+from physio_hqc.report._checklist import Entry, by_authors, without_sessions, yes
 from physio_hqc.report._study_facts import (
     StudyFacts,
     band,
@@ -69,6 +69,8 @@ def planned_instructions(facts: StudyFacts) -> str:
 def heart(facts: StudyFacts) -> list[Entry] | str:
     """Heart rate and heart rate variability."""
     if not facts.with_stage("heart"):
+        if facts.from_table:
+            return without_sessions(facts, "heart beats", "were", "ECG_", "HRV_", "RSA_", "PPG_")
         return "Does not apply: no ECG and no beat intervals were recorded."
     return [
         _device(facts, "Device, brand, model, firmware (GRAPH 2a)", "ecg", "rr"),
@@ -262,6 +264,8 @@ def skin(facts: StudyFacts) -> list[Entry] | str:
     """Electrodermal activity."""
     sessions = facts.with_stage("eda")
     if not sessions:
+        if facts.from_table:
+            return without_sessions(facts, "electrodermal activity", "was", "EDA_", "SCR_")
         return "Does not apply: no EDA was recorded."
     criterion = facts.differing(
         [f"{s.number('stages', 'eda', 'scr_amplitude_min_us'):g} µS" for s in sessions]
@@ -305,6 +309,8 @@ def pressure(facts: StudyFacts) -> list[Entry] | str:
     """Blood pressure."""
     cuff, wave = facts.with_stage("cuff"), facts.with_stage("bp")
     if not cuff and not wave:
+        if facts.from_table:
+            return without_sessions(facts, "blood pressure", "was", "CUFF_", "BP_", "BRS_")
         return "Does not apply: no blood pressure was recorded."
     kinds = []
     if cuff:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from physio_hqc.report._format import listed, number, plural
+from physio_hqc.report._format import listed, plural
 from physio_hqc.report._study_words import (
+    alike,
     coefficient,
+    contrast_name,
     effect,
+    estimate,
     interval,
     outcome_words,
     p_value,
-    quantity,
+    short_note,
+    short_notes,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ HOW_TO_READ = (
 def primary_rows(facts: StudyView, outcome: str) -> pd.DataFrame:
     """Contrasts of the one analysis of an outcome that answers (`StudyView.contrasts`)."""
     rows = facts.contrasts[facts.contrasts["outcome"] == outcome]
-    return rows[rows["estimate"].notna() & rows["main"]]
+    return rows[rows["estimate"].notna() & rows["p"].notna() & rows["main"]]
 
 
 def main_window(facts: StudyView, rows: pd.DataFrame) -> str:
@@ -62,22 +66,89 @@ def answer(facts: StudyView) -> list[str]:
     rows = primary_rows(facts, outcome)
     window = main_window(facts, rows)
     rows = rows[rows["window"] == window]
-    said = []
-    if facts.outcomes and outcome != facts.outcomes[0]:
-        said.append(
-            f"The contrasts of {outcome_words(facts.outcomes[0])} could not be estimated; this is "
-            f"about {outcome_words(outcome)} instead."
-        )
-    said.append(_differences(facts, outcome, window, rows))
-    said.append(_detectable(facts, outcome, window, rows))
+    said = [
+        _instead(facts, outcome, window),
+        _differences(facts, outcome, window, rows),
+        _untested(facts, outcome, window, rows),
+        _other_way(facts, outcome, window, rows.iloc[0]),
+        _detectable(facts, outcome, window, rows),
+    ]
     return [sentence for sentence in said if sentence]
 
 
 def _nothing(facts: StudyView) -> str:
     rows = facts.contrasts
-    notes = [note for note in dict.fromkeys(rows["note"]) if note]
-    why = f" ({'; '.join(notes[:3])})" if notes else ""
-    return f"The planned contrasts could not be estimated{why}; nothing is concluded here."
+    found = short_notes(rows["note"])
+    why = f" ({found})" if found else ""
+    could = "tested" if rows["estimate"].notna().any() else "estimated"
+    return f"The planned contrasts could not be {could}{why}; nothing is concluded here."
+
+
+def _instead(facts: StudyView, outcome: str, window: str) -> str:
+    """Say that the answer is not about the primary outcome or window, and why."""
+    planned = str(facts.setting("primary_window", "") or window)
+    first = facts.outcomes[0] if facts.outcomes else outcome
+    rows = facts.contrasts[facts.contrasts["outcome"] == first]
+    if first == outcome and planned == window:
+        return ""
+    about = f"{outcome_words(first)}{f' during {planned}' if first == outcome else ''}"
+    rows = rows[rows["window"] == planned] if first == outcome else rows
+    why = _reason(rows)
+    this = window if first == outcome else outcome_words(outcome)
+    return (
+        f"The contrasts of {about} could not be estimated{f' ({why})' if why else ''}; this is "
+        f"about {this} instead."
+    )
+
+
+def _reason(rows: pd.DataFrame) -> str:
+    """The first reason that rows without a test give."""
+    notes = rows.loc[rows["estimate"].isna() | rows["p"].isna(), "note"]
+    return next((short_note(note) for note in notes if note), "")
+
+
+def _untested(facts: StudyView, outcome: str, window: str, tested: pd.DataFrame) -> str:
+    """Name the planned contrasts that have no test, and why."""
+    rows = _of(facts, outcome, window)
+    rows = rows[~rows["term"].isin(set(tested["term"]))].drop_duplicates("term", keep="first")
+    by_reason: dict[str, list[str]] = {}
+    for row in rows.itertuples():
+        by_reason.setdefault(short_note(row.note), []).append(contrast_name(row.term, 120))
+    parts = [
+        f"{listed(terms)} could not be tested{f': {why}' if why else ''}"
+        for why, terms in by_reason.items()
+    ]
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _of(facts: StudyView, outcome: str, window: str) -> pd.DataFrame:
+    """Contrasts of an outcome in a window, those of the analysis that answers first."""
+    rows = facts.contrasts
+    rows = rows[(rows["outcome"] == outcome) & (rows["window"] == window)]
+    return rows.sort_values("main", ascending=False, kind="stable")
+
+
+def _other_way(facts: StudyView, outcome: str, window: str, shown: pd.Series) -> str:
+    """Say that the planned analysis or its planned errors were not available, and why."""
+    rows = _of(facts, outcome, window)
+    planned = rows[rows["primary"]]
+    planned = planned[planned["analysis"] == facts.first_analysis]
+    if bool(shown["primary"]) and shown["analysis"] == facts.first_analysis:
+        return ""
+    if not len(planned):
+        return ""
+    why = _reason(planned)
+    because = f" ({why})" if why else ""
+    if shown["analysis"] != facts.first_analysis:
+        way = {"delta": "changes from baseline are compared"}.get(
+            shown["analysis"], f"the {shown['analysis']} is shown"
+        )
+        return f"The planned {facts.first_analysis} could not be fitted{because}; {way} instead."
+    errors = planned["errors"].iloc[0]
+    return (
+        f"The planned {errors} errors were not available{because}; {shown['errors']} ones are "
+        "shown."
+    )
 
 
 def _differences(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame) -> str:
@@ -107,7 +178,7 @@ def _either(words: list[str]) -> str:
 
 def _is_evidence(facts: StudyView, row: Any) -> bool:
     p = row.p_holm if math.isfinite(row.p_holm) else row.p
-    return bool(p < float(facts.setting("alpha", 0.05)))
+    return bool(p < facts.alpha)
 
 
 def _adjusted(facts: StudyView, row: pd.Series) -> str:
@@ -142,12 +213,19 @@ def _pair(facts: StudyView, term: str) -> tuple[str, str] | None:
     return (left, right) if sign and " - " not in right else None
 
 
-def _numbers(row: Any, unit: str, level: str, *, estimate: bool = False) -> str:
-    parts = [quantity(row.estimate, unit)] if estimate else []
+def _size(row: Any, unit: str, *, sign: bool = True) -> str:
+    """A difference with its unit and the decimals of its interval; without sign its size."""
+    value, ends = row.estimate, (row.ci_low, row.ci_high)
+    text = estimate(value if sign else abs(value), *ends, unit, sign=sign)
+    return text if unit in ("", "1", "nan") else f"{text} {unit}"
+
+
+def _numbers(facts: StudyView, row: Any, unit: str, *, with_estimate: bool = False) -> str:
+    parts = [_size(row, unit)] if with_estimate else []
     if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
-        parts.append(f"{level} CI {interval(row.ci_low, row.ci_high, unit)}")
+        parts.append(f"{facts.level} CI {interval(row.ci_low, row.ci_high, unit)}")
     corrected = math.isfinite(row.p_holm)
-    p = p_value(row.p_holm if corrected else row.p, name=True)
+    p = p_value(row.p_holm if corrected else row.p, name=True, alpha=facts.alpha)
     parts.append(p.replace("p ", "p (Holm) ", 1) if corrected else p)
     if math.isfinite(row.hedges_g):
         parts.append(f"Hedges g = {effect(row.hedges_g)}")
@@ -156,18 +234,18 @@ def _numbers(row: Any, unit: str, level: str, *, estimate: bool = False) -> str:
 
 def _difference(facts: StudyView, row: Any, unit: str) -> str:
     pair = _pair(facts, row.term)
-    numbers = _numbers(row, unit, facts.level)
+    numbers = _numbers(facts, row, unit)
     if pair is None:
-        return f"different by {quantity(row.estimate, unit)} for {row.term} ({numbers})"
+        return f"different by {_size(row, unit)} for {row.term} ({numbers})"
     way = "higher" if row.estimate > 0 else "lower"
-    size = quantity(abs(row.estimate), unit, sign=False)
+    size = _size(row, unit, sign=False)
     return f"{size} {way} in the {pair[0]} than in the {pair[1]} condition ({numbers})"
 
 
 def _no_evidence(facts: StudyView, row: Any, unit: str) -> str:
     pair = _pair(facts, row.term)
     words = f"between {pair[0]} and {pair[1]}" if pair else f"for {row.term}"
-    return f"{words} ({_numbers(row, unit, facts.level, estimate=True)})"
+    return f"{words} ({_numbers(facts, row, unit, with_estimate=True)})"
 
 
 def _detectable(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame) -> str:
@@ -185,13 +263,14 @@ def _detectable(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame)
     said = f"With {people} ({groups})" if groups else f"With {people}"
     start = said if people else "With these data"
     if not len(table):
-        return f"{start}; the smallest detectable difference was not computed."
+        return f"{start}, the smallest detectable difference was not computed."
     # One row per level: the uncorrected one is said here, the others stand in the table.
     table = table[table["alpha"].isna() | (table["alpha"] == table["alpha"].max())]
     unit = facts.unit(outcome)
     low, high = table["smallest_effect"].min(), table["smallest_effect"].max()
-    small, large = number(low, unit), quantity(high, unit, sign=False)
-    size = large if small == large.split(" ")[0] else f"{small} to {large}"
+    small, large = alike((low, high), unit)
+    size = large if small == large else f"{small} to {large}"
+    size = size if unit in ("", "1", "nan") else f"{size} {unit}"
     g_low, g_high = effect(table["smallest_g"].min()), effect(table["smallest_g"].max())
     g = f"g = {g_low}" if g_low == g_high else f"g = {g_low} to {g_high}"
     power = table["power"].iloc[0]

@@ -324,6 +324,19 @@ class StudyFacts:
         return [str(name) for name in flow.loc[flow["status"] == "analysed", "session"] if name]
 
     @cached_property
+    def from_table(self) -> bool:
+        """Tell whether the study began from a table of features: no session has a run record."""
+        has_scores = any(len(self.table(name)) for name in ("features_long", "reactivity"))
+        return has_scores and not self.study.provenance.get("sessions")
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Return the hashes of the tables that were read, by file."""
+        found = self.study.provenance.get("inputs")
+        found = found if isinstance(found, Mapping) else {}
+        return {without_folders(str(name)): str(value) for name, value in found.items()}
+
+    @cached_property
     def sessions(self) -> list[SessionFacts]:
         """Return the run records of the sessions that were analysed."""
         records = self.study.provenance.get("sessions", {})

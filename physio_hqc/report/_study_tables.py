@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from physio_hqc.report._format import DASH, esc, listed, number, percent, plural, signed
+from physio_hqc.report._format import DASH, esc, listed, number, percent, plural
 from physio_hqc.report._html import paragraph, table
 from physio_hqc.report._study_words import (
     coefficient,
     effect,
+    estimate,
     interval,
     outcome_name,
     p_value,
@@ -116,6 +117,16 @@ def in_order(facts: StudyView, rows: pd.DataFrame, column: str = "outcome") -> p
     return rows.assign(**keys).sort_values(list(keys), kind="stable").drop(columns=list(keys))
 
 
+def _estimate(row: Any, unit: str, *, sign: bool = True) -> str:
+    """Show an estimate with as many decimals as its interval."""
+    return estimate(row.estimate, row.ci_low, row.ci_high, unit, sign=sign)
+
+
+def _alone(value: float, unit: str) -> str:
+    """Show a number without interval; a small one keeps two digits."""
+    return estimate(value, math.nan, math.nan, unit, sign=False)
+
+
 def contrast_table(facts: StudyView, rows: pd.DataFrame) -> str:
     """Contrasts with estimate, interval, test, p and effect size."""
     notes = _Notes()
@@ -123,11 +134,11 @@ def contrast_table(facts: StudyView, rows: pd.DataFrame) -> str:
         Column("Contrast", lambda r: esc(str(r.term).replace(" - ", " − ")) + notes.mark(r.note)),
         Column("Analysis", lambda r: esc(r.analysis)),
         Column("Errors", text("errors")),
-        Column("Difference", lambda r: signed(r.estimate, facts.unit(r.outcome))),
+        Column("Difference", lambda r: _estimate(r, facts.unit(r.outcome))),
         Column(f"{facts.level} CI", lambda r: interval(r.ci_low, r.ci_high, facts.unit(r.outcome))),
         Column("Test", _test),
-        Column("p", lambda r: esc(p_value(r.p))),
-        Column("p (Holm)", lambda r: _strong(esc(p_value(r.p_holm)), r.main)),
+        Column("p", lambda r: esc(p_value(r.p, alpha=facts.alpha))),
+        Column("p (Holm)", lambda r: _strong(esc(p_value(r.p_holm, alpha=facts.alpha)), r.main)),
         Column("Hedges g", lambda r: effect(r.hedges_g)),
         Column(f"{facts.level} CI of g", lambda r: interval(r.g_low, r.g_high, "g")),
         Column("n", count("n")),
@@ -145,7 +156,7 @@ def adjusted_means_table(facts: StudyView) -> str:
     columns = [
         Column("Condition", text("term")),
         Column("Analysis", text("analysis")),
-        Column("Adjusted mean", lambda r: number(r.estimate, facts.unit(r.outcome))),
+        Column("Adjusted mean", lambda r: _estimate(r, facts.unit(r.outcome), sign=False)),
         Column(f"{facts.level} CI", lambda r: interval(r.ci_low, r.ci_high, facts.unit(r.outcome))),
         Column("n", count("n")),
     ]
@@ -161,12 +172,12 @@ def statistics_table(facts: StudyView) -> str:
         Column("Kind", text("kind")),
         Column("Analysis", text("analysis")),
         Column("Errors", text("errors")),
-        Column("Estimate", lambda r: number(r.estimate, _unit_of(facts, r))),
-        Column("SE", lambda r: number(r.se, _unit_of(facts, r))),
+        Column("Estimate", lambda r: _estimate(r, _unit_of(facts, r), sign=False)),
+        Column("SE", lambda r: _alone(r.se, _unit_of(facts, r))),
         Column(f"{facts.level} CI", lambda r: interval(r.ci_low, r.ci_high, _unit_of(facts, r))),
         Column("Test", _test),
-        Column("p", lambda r: esc(p_value(r.p))),
-        Column("p (Holm)", lambda r: esc(p_value(r.p_holm))),
+        Column("p", lambda r: esc(p_value(r.p, alpha=facts.alpha))),
+        Column("p (Holm)", lambda r: esc(p_value(r.p_holm, alpha=facts.alpha))),
         Column("g", lambda r: effect(r.hedges_g)),
         Column("Partial η²", lambda r: coefficient(r.partial_eta2, 3)),
         Column("n", count("n")),
@@ -316,7 +327,7 @@ def descriptives_table(facts: StudyView) -> str:
         Column("Median", lambda r: number(r.median, r.unit)),
         Column("IQR", lambda r: interval(r.q25, r.q75, r.unit)),
         Column("Baseline", lambda r: number(r.baseline_mean, r.unit)),
-        Column("Change", lambda r: signed(r.delta_mean, r.unit)),
+        Column("Change", lambda r: estimate(r.delta_mean, r.delta_low, r.delta_high, r.unit)),
         Column("SD of change", lambda r: number(r.delta_sd, r.unit)),
         Column("95 % CI of change", lambda r: interval(r.delta_low, r.delta_high, r.unit)),
     ]
@@ -488,7 +499,7 @@ def associations_table(facts: StudyView) -> str:
         Column("Slope (per rating point)", lambda r: number(r.estimate)),
         Column("95 % CI", lambda r: interval(r.ci_low, r.ci_high)),
         Column("Test", lambda r: esc(statistic("t", r.df, math.nan, r.statistic))),
-        Column("p", lambda r: esc(p_value(r.p))),
+        Column("p", lambda r: esc(p_value(r.p, alpha=facts.alpha))),
         Column("Standardized", lambda r: effect(r.standardized)),
         Column("Persons", count("n_persons")),
         Column("Windows", count("n_windows")),
@@ -548,6 +559,9 @@ def _check_statistic(row: Any) -> str:
 
 
 def _met(row: Any) -> str:
+    """Say whether an assumption holds; a dash where it could not be checked."""
+    if row.consequence.startswith("not checked"):
+        return DASH
     word = {"true": "yes", "1": "yes", "1.0": "yes", "false": "no", "0": "no", "0.0": "no"}.get(
         row.passed.lower(), DASH
     )
@@ -559,9 +573,9 @@ def sensitivity_table(facts: StudyView) -> str:
     columns = [
         Column("Variant", text("variant")),
         Column("Contrast", lambda r: esc(str(r.term).replace(" - ", " − "))),
-        Column("Difference", lambda r: signed(r.estimate, facts.unit(r.outcome))),
+        Column("Difference", lambda r: _estimate(r, facts.unit(r.outcome))),
         Column(f"{facts.level} CI", lambda r: interval(r.ci_low, r.ci_high, facts.unit(r.outcome))),
-        Column("p", lambda r: esc(p_value(r.p))),
+        Column("p", lambda r: esc(p_value(r.p, alpha=facts.alpha))),
         Column("n", count("n")),
         Column("Note", text("note")),
     ]
@@ -577,7 +591,7 @@ def power_table(facts: StudyView) -> str:
         Column("Contrast", lambda r: esc(str(r.term).replace(" - ", " − "))),
         Column("n", count("n")),
         Column("Smallest detectable difference",
-               lambda r: number(r.smallest_effect, facts.unit(r.outcome))),
+               lambda r: _alone(r.smallest_effect, facts.unit(r.outcome))),
         Column("as Hedges g", lambda r: effect(r.smallest_g)),
         Column("at power", lambda r: percent(r.power)),
         Column("α", lambda r: coefficient(r.alpha, 3)),

@@ -23,7 +23,7 @@ from physio_hqc.report._study_facts import (
 )
 from physio_hqc.report._study_sources import Cited
 
-_SEXES = {"female": "women", "male": "men", "": "sex not stated"}
+_SEXES = {"female": "women", "male": "men", "": "of unstated sex"}
 _ONE = {"women": "woman", "men": "man"}
 _LEPORE_DOI = "10.1097/00006842-199311000-00007"
 _STATUS = {
@@ -31,6 +31,8 @@ _STATUS = {
     "not processed": "had a session without results",
     "excluded": "excluded",
 }
+_SAID_BY_STATUS = ("no processed session is theirs", "no session file of this participant")
+"""Reasons that say no more than the status does."""
 
 
 # ------------------------------------------------------------------------------- participants
@@ -122,9 +124,9 @@ def _reasons(out: pd.DataFrame) -> str:
     for status in dict.fromkeys(out["status"].astype(str)):
         rows = out[out["status"] == status]
         why = rows["reason"].fillna("").astype(str) if "reason" in rows else pd.Series(dtype=str)
-        counts = why[why != ""].value_counts()
+        counts = why[~why.isin(("", *_SAID_BY_STATUS))].value_counts()
         named = "; ".join(
-            f"{md(reason)}{f' ({counts[reason]})' if counts[reason] > 1 else ''}"
+            f"{md(reason)}{f' ({counts[reason]})' if 1 < counts[reason] < len(rows) else ''}"
             for reason in sorted(counts.index)
         )
         verb = _STATUS.get(status, md(status))

@@ -43,7 +43,8 @@ def quality(facts: StudyFacts, cite: Cited) -> list[str]:
                 f"windows with a quality below {poor} were flagged and have no change score."
             )
     floor = facts.config.get("quality_min")
-    if isinstance(floor, int | float):
+    tested = finite(facts.column("statistics", "p"))
+    if isinstance(floor, int | float) and len(tested):
         text.append(f"The tests left out windows with a quality below {floor:g}.")
     text = [_what_quality_is(facts, cite), *text] if text else []
     text += [_poor_windows(facts), _without_score(facts)]
@@ -147,11 +148,18 @@ def reactivity(facts: StudyFacts, cite: Cited) -> list[str]:
     rows = facts.of_analysed("reactivity")
     if not {*_NEEDS, "delta"} <= set(rows.columns) or not len(rows):
         return []
-    return [f"{_baseline(facts, rows)} {_scores(facts, cite)}"]
+    done = rows[pd.to_numeric(rows["delta"], errors="coerce").notna()]
+    if not len(done):
+        return ["No change score could be formed: in no window were value and baseline known."]
+    return [f"{_baseline(facts, done)} {_scores(facts, cite)}".strip()]
 
 
 def _baseline(facts: StudyFacts, rows: pd.DataFrame) -> str:
+    if "baseline_window" not in rows:
+        return ""
     per = rows[rows["baseline_window"].fillna("").astype(str) != ""]
+    if not len(per):
+        return ""
     names = per.groupby("session", sort=True)["baseline_window"].agg(
         lambda texts: texts.astype(str).mode().iloc[0]
     )
@@ -179,10 +187,12 @@ def _scores(facts: StudyFacts, cite: Cited) -> str:
     if facts.has("reactivity", "residual"):
         rows = facts.of_analysed("reactivity")
         n = finite(rows.loc[pd.to_numeric(rows["residual"]).notna(), "residual_n"])
-        ancova = (facts.column("statistics", "analysis") == "ANCOVA").any()
+        over = f" ({_range(n)})" if len(n) else ""
+        tests = facts.column("statistics", "p")
+        ancova = (facts.column("statistics", "analysis")[tests.notna()] == "ANCOVA").any()
         text.append(
             "Residualised change is the residual of the least-squares regression of level on "
-            f"baseline over the whole sample {cite('llabre')} ({_range(n)})"
+            f"baseline over the whole sample {cite('llabre')}{over}"
             + (
                 "; it is descriptive, as group differences were tested by analysis of covariance."
                 if ancova
@@ -460,6 +470,15 @@ def _scaled(facts: StudyFacts, rows: pd.DataFrame, cite: Cited) -> list[str]:
     return text
 
 
+def _of_all(parts: list[str]) -> str:
+    """Say as sentences what the notes of all subscales share."""
+    persons = [part for part in parts if re.fullmatch(r"of \d+ persons?", part)]
+    rest = [part for part in parts if part not in persons]
+    said = [f"The questionnaires are those {part}." for part in persons]
+    said += [f"{md(part[:1].upper() + part[1:])}." for part in rest]
+    return " ".join(said)
+
+
 def _parts_of(note: object) -> list[str]:
     """Return what a note says beside n, which has a column of its own."""
     parts = [re.sub(r"^flag: ", "", part) for part in str(note or "").split("; ")]
@@ -488,7 +507,7 @@ def _alphas(facts: StudyFacts, cite: Cited) -> list[str]:
             ]
         )
     head = ["Subscale", "Items", "n", "Cronbach's α", "95 % CI", "Note"]
-    for_all = f" For all: {md('; '.join(shared))}." if shared else ""
+    for_all = f" {_of_all(shared)}" if shared else ""
     intro = (
         f"Reliability of the subscales (Cronbach's α with its interval, "
         f"{cite.bare('cronbach', 'feldt')}).{for_all}"

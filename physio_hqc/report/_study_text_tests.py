@@ -21,7 +21,7 @@ from physio_hqc.report._study_facts import (
     pipe_table,
 )
 from physio_hqc.report._study_sources import Cited
-from physio_hqc.report._study_words import outcome_words
+from physio_hqc.report._study_words import outcome_words, short_notes
 
 ANALYSES = ("ANCOVA", "delta", "mixed model")
 _FORMULA = re.compile(r"""\((['"])(\S.*?~.*?)\1""")
@@ -31,9 +31,17 @@ _RANDOM_WORDS = {
     "covariance, over single readings or pieces",
     "1": "a random intercept per participant over one value per phase",
 }
-_PAIR = ("outcome in a window", "outcomes in windows")
+_PAIR = ("pair of outcome and window", "pairs of outcome and window")
 _BESIDE = {"classical": "classical standard errors", "robust": "robust standard errors"}
 _BESIDE_HUBER, _BESIDE_SLOPES = "Huber's M-estimates", "estimates with a slope per condition"
+_SANDWICH = (
+    "keep the estimates of the mixed model, with a covariance clustered by participant and "
+    "corrected for leverage (CR3 sandwich)"
+)
+_GEE = (
+    "rest on phase means, by generalized estimating equations with independence and bias-reduced "
+    "errors"
+)
 _LIBRARY_SOURCES = {
     "scipy": "scipy",
     "statsmodels": "statsmodels",
@@ -50,11 +58,16 @@ def statistics(facts: StudyFacts, cite: Cited) -> list[str]:
     rows = facts.table("statistics")
     if not {"outcome", "window", "analysis", "kind"} <= set(rows.columns) or not len(rows):
         return []
+    done = made_tests(rows)
+    if not len(done):
+        return [_nothing_tested(rows)]
     texts = [_tested(facts, rows)]
     for analysis, write in (("ANCOVA", _ancova), ("delta", _delta), ("mixed model", _mixed)):
         found = rows[rows["analysis"] == analysis]
-        if len(found):
+        if (done["analysis"] == analysis).any():
             texts.append(write(found, cite))
+        elif len(found):
+            texts.append(_not_fitted(found))
     texts.append(_contrasts(facts, rows, cite))
     blocks = [" ".join(text for text in texts if text)]
     blocks += _checks(facts)
@@ -63,11 +76,64 @@ def statistics(facts: StudyFacts, cite: Cited) -> list[str]:
     return [*blocks, said] if said else blocks
 
 
+def made_tests(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `statistics` that hold a test, not the reason why there is none."""
+    if "p" not in rows:
+        return rows.iloc[:0]
+    return rows[pd.to_numeric(rows["p"], errors="coerce").notna()]
+
+
+def _nothing_tested(rows: pd.DataFrame) -> str:
+    """What was planned where nothing could be tested, and why."""
+    why = _whys(rows)
+    names = listed(outcome(name) for name in dict.fromkeys(rows["outcome"].astype(str)))
+    planned = rows[rows["kind"] == "contrast"]
+    windows = listed(code(name) for name in dict.fromkeys(planned["window"].astype(str)))
+    windows = f" in {windows}" if windows else ""
+    return (
+        f"Tests of {names}{windows} were planned. No contrast could be tested"
+        f"{f' ({why})' if why else ''}."
+    )
+
+
+def _not_fitted(rows: pd.DataFrame) -> str:
+    """An analysis of which no row holds a test."""
+    names = {"ANCOVA": "An analysis of covariance", "delta": "A comparison of change scores"}
+    name = names.get(str(rows["analysis"].iloc[0]))
+    if name is None:
+        return "A linear mixed model of condition × phase could not be fitted to any outcome."
+    why = _whys(rows)
+    return f"{name} was planned but could not be made{f' ({why})' if why else ''}."
+
+
+def _whys(rows: pd.DataFrame) -> str:
+    """The commonest reasons that rows without a test give."""
+    if "note" not in rows:
+        return ""
+    left = rows[~rows.index.isin(made_tests(rows).index)]["note"].dropna().astype(str)
+    return md(short_notes(commonest(note for note in left if note.startswith("not tested: "))))
+
+
+def _refused(rows: pd.DataFrame) -> pd.DataFrame:
+    """Primary contrasts of outcomes and windows of which none has a test, others having one."""
+    if not {"primary", "kind"} <= set(rows.columns):
+        return rows.iloc[:0]
+    planned = rows[rows["primary"].astype(bool) & (rows["kind"] == "contrast")]
+    done = set(made_tests(planned).set_index(["outcome", "window"]).index)
+    beside = set(made_tests(rows).set_index(["outcome", "window"]).index)
+    places = list(zip(planned["outcome"], planned["window"], strict=True))
+    return planned[[place not in done and place in beside for place in places]]
+
+
 def _tested(facts: StudyFacts, rows: pd.DataFrame) -> str:
     outcomes = listed(outcome(name) for name in dict.fromkeys(rows["outcome"].astype(str)))
     planned = rows[rows["kind"] == "contrast"]
     windows = listed(code(name) for name in dict.fromkeys(planned["window"].astype(str)))
+    rows = made_tests(rows)
+    never = [name for name in dict.fromkeys(planned["outcome"]) if name not in set(rows["outcome"])]
     text = f"Outcomes were {outcomes}, tested in {windows}."
+    if never:
+        text += f" No contrast of {listed(outcome(str(name)) for name in never)} could be tested."
     primary = [facts.config.get(f"primary_{name}") for name in ("outcome", "window")]
     if all(primary):
         text += f" The primary outcome was {code(primary[0])} in {code(primary[1])}."
@@ -122,10 +188,12 @@ def _plural(word: str, n: int) -> str:
 
 def _errors(rows: pd.DataFrame, cite: Cited) -> str:
     """Which standard errors were used for the primary rows, and which stand beside them."""
+    refused = _refused(rows)
     primary = rows[rows["primary"].astype(bool)] if "primary" in rows else rows
+    primary = made_tests(primary)
     names = commonest([str(name) for name in primary["errors"]])
     if not names:
-        return ""
+        return _only_others(refused) if len(refused) else ""
     models = " ".join(dict.fromkeys(primary["model"].astype(str))) if "model" in rows else ""
     beside = _beside(rows, names, cite)
     if not any(name.startswith("robust") for name in names):
@@ -134,7 +202,29 @@ def _errors(rows: pd.DataFrame, cite: Cited) -> str:
     return (
         f"Standard errors were robust to unequal variances{f' ({how})' if how else ''}, whatever "
         "the checks of assumptions said, because choosing a test by a preliminary test inflates "
-        f"the error rate.{beside}"
+        f"the error rate.{_exception(refused)}{beside}"
+    )
+
+
+def _exception(refused: pd.DataFrame) -> str:
+    """Where the planned errors were not available."""
+    if not len(refused):
+        return ""
+    n = len(refused[["outcome", "window"]].drop_duplicates())
+    why = _whys(refused)
+    return (
+        f" They were not available for {count_of(n, *_PAIR)}{f' ({why})' if why else ''}; there "
+        "the classical ones are shown."
+    )
+
+
+def _only_others(refused: pd.DataFrame) -> str:
+    """The errors that are shown where the planned ones were not available anywhere."""
+    why = _whys(refused)
+    errors = md(str(refused["errors"].iloc[0]))
+    return (
+        f"The planned {errors} standard errors were not available{f' ({why})' if why else ''}; "
+        "classical ones (equal variances) are shown."
     )
 
 
@@ -144,7 +234,9 @@ def _beside(rows: pd.DataFrame, primary: list[str], cite: Cited) -> str:
     for name in dict.fromkeys(rows["errors"].astype(str)):
         if name in primary:
             continue
-        mine = rows[rows["errors"].astype(str) == name]
+        mine = made_tests(rows[rows["errors"].astype(str) == name])
+        if not len(mine):
+            continue
         n = len(mine[["outcome", "window"]].drop_duplicates())
         if "huber" in name.lower():
             parts.append(f"{_BESIDE_HUBER} {cite('huber')} of {count_of(n, *_PAIR)}")
@@ -176,35 +268,64 @@ def _robust_kinds(models: str, cite: Cited) -> str:
 
 
 def _delta(rows: pd.DataFrame, cite: Cited) -> str:
-    primary = rows[rows["primary"].astype(bool)] if "primary" in rows else rows
+    primary = made_tests(rows[rows["primary"].astype(bool)] if "primary" in rows else rows)
     welch = "robust" in set(primary["errors"].astype(str))
     how = (
         f"without assuming equal variances {cite('welch_t')}" if welch else "with pooled variances"
     )
-    return f"Change scores were also compared by analysis of variance and t tests {how}."
+    refused = _refused(rows)
+    n = len(refused[["outcome", "window"]].drop_duplicates())
+    if not len(primary):
+        how = "with pooled variances" if len(made_tests(rows)) else how
+    some = f" These were not available for {count_of(n, *_PAIR)}." if n and len(primary) else ""
+    return f"Change scores were also compared by analysis of variance and t tests {how}.{some}"
 
 
 def _mixed(rows: pd.DataFrame, cite: Cited) -> str:
     """The mixed model and its robust counterpart, as far as they could be fitted."""
-    tested = rows[(rows["kind"] == "omnibus") & pd.to_numeric(rows["p"]).notna()]
+    tested = made_tests(rows[rows["kind"] == "omnibus"])
     if not len(tested):
-        return "A linear mixed model of condition × phase could not be fitted to any outcome."
+        return _not_fitted(rows)
     text = ""
     by_kind = {name: tested[tested["errors"] == name] for name in ("classical", "robust")}
     if len(by_kind["classical"]):
         text += _mixed_model(rows, by_kind["classical"])
     if len(by_kind["robust"]):
-        n = by_kind["robust"]["outcome"].nunique()
-        also = "Its robust counterpart" if text else "Condition × phase"
-        text += (
-            f"{also} {'rests' if text else 'was tested'} on phase means by generalized estimating "
-            f"equations with independence and bias-reduced errors {cite('liang', 'mancl')} "
-            f"({count_of(n, 'outcome')}). "
-        )
+        text += _robust_mixed(by_kind["robust"], bool(text), cite)
     primary = [str(name) for name in tested.loc[tested["primary"].astype(bool), "errors"]]
     if len(set(primary)) == 1 and all(len(found) for found in by_kind.values()):
-        text += f"The {'latter' if primary[0] == 'robust' else 'former'} is primary here."
+        errors = {"robust": "robust", "classical": "model-based"}.get(primary[0], md(primary[0]))
+        text += f"Of the two, the tests with {errors} errors are primary."
+    refused = _refused(rows)
+    if len(refused):
+        n = len(refused[["outcome", "window"]].drop_duplicates())
+        why = _whys(refused)
+        errors = md(str(refused["errors"].iloc[0]))
+        text = (
+            f"{text.strip()} Tests with {errors} errors were planned but not "
+            f"available for {count_of(n, *_PAIR)}{f' ({why})' if why else ''}."
+        )
     return text.strip()
+
+
+def _robust_mixed(tested: pd.DataFrame, beside: bool, cite: Cited) -> str:
+    """Robust tests of condition × phase: which model each rests on, and for how many outcomes."""
+    models = tested["model"].astype(str)
+    clustered = models.str.contains("sandwich", regex=False, case=False)
+    text = ""
+    for found, how in ((tested[clustered], _SANDWICH), (tested[~clustered], _GEE)):
+        if not len(found):
+            continue
+        by = ""
+        if found["model"].astype(str).str.contains("dyad", regex=False).any():
+            by = ", allowing for likeness within dyads"
+            how = how.replace("clustered by participant", "clustered by dyad")
+        start = "Robust tests" if beside or text else "Condition × phase was tested robustly: tests"
+        text += (
+            f"{start} {how} {cite('liang', 'mancl')}{by} "
+            f"({count_of(found['outcome'].nunique(), 'outcome')}). "
+        )
+    return text
 
 
 def _mixed_model(rows: pd.DataFrame, tested: pd.DataFrame) -> str:
@@ -231,6 +352,16 @@ def _contrasts(facts: StudyFacts, rows: pd.DataFrame, cite: Cited) -> str:
         return ""
     alpha = facts.config.get("alpha")
     text = f"Planned contrasts (first minus second): {'; '.join(contrast(term) for term in terms)}."
+    done = set(made_tests(planned)["term"].astype(str))
+    if not done:
+        return f"{text} No contrast could be tested."
+    never = [term for term in terms if term not in done]
+    if never:
+        why = _whys(planned[planned["term"].astype(str).isin(never)])
+        text += (
+            f" Nowhere could {'; '.join(contrast(term) for term in never)} be tested"
+            f"{f' ({why})' if why else ''}."
+        )
     if "p_holm" in planned and len(finite(planned["p_holm"])) and len(terms) > 1:
         text += (
             f" Their p values were corrected after Holm {cite('holm')} over the {len(terms)} "
@@ -266,7 +397,8 @@ def assumptions_summary(facts: StudyFacts) -> pd.DataFrame:
     if not {"check", "test", "passed", "consequence"} <= set(rows.columns) or not len(rows):
         return pd.DataFrame(columns=["check", "test", "n", "failed", "consequence"])
     out = []
-    for (check, test), group in rows.groupby(["check", "test"], sort=False):
+    made = ~rows["consequence"].astype(str).str.startswith("not checked")
+    for (check, test), group in rows[made].groupby(["check", "test"], sort=False):
         wrong = group[~group["passed"].astype(bool)]
         texts = commonest(str(text) for text in wrong["consequence"] if str(text))
         if check == "influence" and texts:
@@ -280,7 +412,7 @@ def assumptions_summary(facts: StudyFacts) -> pd.DataFrame:
                 "consequence": texts[0] if texts else "",
             }
         )
-    return pd.DataFrame(out)
+    return pd.DataFrame(out, columns=["check", "test", "n", "failed", "consequence"])
 
 
 def _checks(facts: StudyFacts) -> list[str]:
@@ -296,10 +428,14 @@ def _checks(facts: StudyFacts) -> list[str]:
 
 
 def _sensitivity(facts: StudyFacts) -> str:
-    variants = [str(v) for v in facts.column("sensitivity", "variant") if str(v)]
+    rows = facts.table("sensitivity")
+    if not {"variant", "estimate"} <= set(rows.columns):
+        return ""
+    rows = rows[pd.to_numeric(rows["estimate"], errors="coerce").notna()]
+    variants = [str(v) for v in rows["variant"] if str(v) not in ("", "as planned")]
     if not variants:
         return ""
-    named = "; ".join(md(name) for name in dict.fromkeys(variants) if name != "as planned")
+    named = "; ".join(md(name) for name in dict.fromkeys(variants))
     return f"Sensitivity analyses repeated the contrasts with other decisions: {named}."
 
 

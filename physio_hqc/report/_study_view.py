@@ -164,7 +164,12 @@ class StudyView:
     @cached_property
     def level(self) -> str:
         """Level of the confidence intervals of tests, which belongs to their alpha."""
-        return f"{100 * (1 - float(self.setting('alpha', 0.05))):.4g} %"
+        return f"{100 * (1 - self.alpha):.6g} %"
+
+    @property
+    def alpha(self) -> float:
+        """Two-sided level of the tests."""
+        return float(self.setting("alpha", 0.05))
 
     @cached_property
     def window_order(self) -> list[str]:
@@ -229,6 +234,12 @@ class StudyView:
         """Planned contrasts of every analysis."""
         rows = self.table("statistics")
         return rows[rows["kind"] == "contrast"].assign(main=self._main[rows["kind"] == "contrast"])
+
+    @cached_property
+    def first_analysis(self) -> str:
+        """The analysis that was planned to answer: the first of those that the study has."""
+        found = set(self.table("statistics")["analysis"])
+        return next((name for name in ANALYSES if name in found), "")
 
     @cached_property
     def _main(self) -> pd.Series:

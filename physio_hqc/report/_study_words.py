@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Final
 
 from physio_hqc.report._features import HEADLINES
-from physio_hqc.report._format import DASH, number, signed
+from physio_hqc.report._format import DASH, number
 
+_MOST_DECIMALS: Final = 8
+_LONGEST_NOTE: Final = 160
 _SHORT: Final = {
     **{headline.feature: headline.name for headline in HEADLINES},
     "CUFF_MAP_Mean": "MAP, cuff",
@@ -82,34 +86,37 @@ def with_unit(text: str, unit: str) -> str:
     return text if unit in ("", "1", "nan") else f"{text} ({unit})"
 
 
-def quantity(value: float, unit: str, *, sign: bool = True) -> str:
-    """Value and unit as a sentence has them; a pure number without unit.
-
-    Examples
-    --------
-    >>> quantity(-8.44, "mmHg"), quantity(3.2, "1", sign=False)
-    ('−8.4 mmHg', '3.20')
-    """
-    text = signed(value, unit) if sign else number(value, unit)
-    return text if unit in ("", "1", "nan") or text == DASH else f"{text} {unit}"
-
-
-def p_value(p: float, *, name: bool = False) -> str:
+def p_value(p: float, *, name: bool = False, alpha: float = 0.05) -> str:
     """Exact to three decimals, without leading zero; with ``name`` as ``p = .012``.
+
+    Close to the level `alpha` more decimals are shown, so that the printed number stands on the
+    side of the level on which p is.
 
     Examples
     --------
     >>> p_value(0.0123), p_value(0.0001), p_value(0.0001, name=True), p_value(0.9999)
     ('.012', '< .001', 'p < .001', '> .999')
+    >>> p_value(0.0497), p_value(0.0503), p_value(0.05), p_value(0.0096, alpha=0.01)
+    ('.0497', '.0503', '.050', '.0096')
     """
     if not math.isfinite(p):
         return f"p not available ({DASH})" if name else DASH
-    if p < 0.001:
-        return "p < .001" if name else "< .001"
+    if p < min(0.001, alpha):
+        least = "< .001" if alpha >= 0.001 else f"< {alpha:f}".rstrip("0").replace(" 0.", " .")
+        return f"p {least}" if name else least
     if p > 0.9994:
         return "p > .999" if name else "> .999"
-    text = f"{p:.3f}"[1:]
+    text = f"{p:.{_p_decimals(p, alpha)}f}"[1:]
     return f"p = {text}" if name else text
+
+
+def _p_decimals(p: float, alpha: float) -> int:
+    """Decimals that p needs to be told from the level of the test."""
+    for decimals in range(3, _MOST_DECIMALS):
+        shown = round(p, decimals)
+        if (shown > alpha) == (p > alpha) and (shown < alpha) == (p < alpha):
+            return decimals
+    return _MOST_DECIMALS
 
 
 def coefficient(r: float, digits: int = 2) -> str:
@@ -151,26 +158,61 @@ def interval(low: float, high: float, unit: str = "") -> str:
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return DASH
-    if unit == "g":
-        return f"[{effect(low)}, {effect(high)}]"
     return f"[{', '.join(alike((low, high), unit))}]"
 
 
+def estimate(value: float, low: float, high: float, unit: str = "", *, sign: bool = True) -> str:
+    """An estimate with the decimals of its interval, or enough of its own where it has none.
+
+    Examples
+    --------
+    >>> estimate(-8.44, -12.06, -4.8, "mmHg"), estimate(0.004, 0.001, 0.007, "mmHg")
+    ('−8.4', '+0.0040')
+    >>> estimate(0.004, math.nan, math.nan, "mmHg", sign=False)
+    '0.0040'
+    """
+    if not math.isfinite(value):
+        return DASH
+    ends = (low, high) if math.isfinite(low) and math.isfinite(high) else (value,)
+    text = _rounded(value, _decimals(ends, unit))
+    return f"+{text}" if sign and value > 0 and text.strip(".0") else text
+
+
 def alike(values: Sequence[float], unit: str) -> list[str]:
-    """Numbers that belong together, with the same decimals: those of the largest.
+    """Numbers that belong together, with the same decimals: those of the largest, or more.
+
+    The largest shows two significant digits, and none that is not zero looks like zero.
 
     Examples
     --------
     >>> alike((-0.431, 0.009), "µS"), alike((0.012, 0.0034), "µS")
     (['−0.43', '0.01'], ['0.012', '0.003'])
+    >>> alike((0.001, 0.007), "mmHg"), alike((-12.06, -0.04), "mmHg")
+    (['0.0010', '0.0070'], ['−12.06', '−0.04'])
     """
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    decimals = len(number(largest, unit).partition(".")[2])
-    texts = [f"{abs(value):.{decimals}f}" if math.isfinite(value) else DASH for value in values]
-    below = [
-        value < 0 and bool(text.strip(".0")) for value, text in zip(values, texts, strict=True)
-    ]
-    return [f"−{text}" if less else text for text, less in zip(texts, below, strict=True)]
+    decimals = _decimals(values, unit)
+    return [_rounded(value, decimals) if math.isfinite(value) else DASH for value in values]
+
+
+def _decimals(values: Sequence[float], unit: str) -> int:
+    """Decimals for numbers that belong together."""
+    sizes = [abs(value) for value in values if math.isfinite(value) and value]
+    if not sizes:
+        return len(number(0.0, unit).partition(".")[2])
+    usual = 2 if unit == "g" else len(number(max(sizes), unit).partition(".")[2])
+    whole = unit in ("", "1") and usual == 0
+    two_digits = 0 if whole else 1 - math.floor(math.log10(max(sizes)))
+    decimals = max(usual, min(two_digits, _MOST_DECIMALS))
+    for more in range(decimals, _MOST_DECIMALS):
+        if all(round(size, more) for size in sizes):
+            return more
+    return decimals
+
+
+def _rounded(value: float, decimals: int) -> str:
+    """Round with a true minus sign, and none before a zero."""
+    text = f"{abs(value):.{decimals}f}"
+    return f"−{text}" if value < 0 and text.strip(".0") else text
 
 
 def statistic(name: str, df1: float, df2: float, value: float) -> str:
@@ -188,3 +230,32 @@ def statistic(name: str, df1: float, df2: float, value: float) -> str:
     degrees = [f"{df:.0f}" if float(df).is_integer() else f"{df:.1f}" for df in known]
     inside = f"({', '.join(degrees)})" if degrees else ""
     return f"{name}{inside} = {effect(value)}"
+
+
+def short_notes(notes: Iterable[str], most: int = 4) -> str:
+    """The different reasons in notes, each once, no more than so many.
+
+    Examples
+    --------
+    >>> short_notes(["not tested: a has 0 participants, needs 2; b has 0 participants, needs 2",
+    ...              "not tested: b has 0 participants, needs 2"])
+    'a has 0 participants, needs 2; b has 0 participants, needs 2'
+    """
+    parts = [part for note in notes for part in short_note(note).split("; ") if part]
+    found = list(dict.fromkeys(parts))
+    return "; ".join([*found[:most], *(["…"] if len(found) > most else [])])
+
+
+def short_note(note: str) -> str:
+    """Why something was not tested, without what else stands in the note of a row.
+
+    Examples
+    --------
+    >>> short_note("not tested: alone has 1 participant, needs 2; support has 0 participants, "
+    ...            "needs 2; left out: 3 without a value")
+    'alone has 1 participant, needs 2; support has 0 participants, needs 2'
+    """
+    parts = note.removeprefix("not tested: ").split("; ")
+    more = takewhile(lambda part: re.search(r", needs \d+$", part), parts[1:])
+    text = "; ".join([parts[0], *more])
+    return text if len(text) <= _LONGEST_NOTE else f"{text[: _LONGEST_NOTE - 1]}…"

@@ -169,9 +169,8 @@ def _run_record(facts: StudyFacts) -> list[str]:
     if body:
         head = ["Session", "Participant", "File", "SHA-256"]
         blocks += ["Session files:", pipe_table(head, body)]
-    inputs = facts.study.provenance.get("inputs")
-    if isinstance(inputs, Mapping) and inputs:
-        blocks += _inputs({without_folders(str(k)): str(value) for k, value in inputs.items()})
+    if facts.inputs:
+        blocks += _inputs(facts.inputs)
     blocks += _settings(facts)
     notices = [f"- {md(text)}" for text in facts.study.notices]
     if notices:

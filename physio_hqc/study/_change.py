@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ._design import Contrast, Sample, facts, note_of
+from ._design import Contrast, Sample, dyad_caution, facts, note_of
 from ._effect_size import of_two_samples, standardized
 from ._inference import NO_F_TEST, FTest, is_flat, t_tests
 from ._tables import Row
@@ -48,16 +48,13 @@ def _rows(
     alpha: float,
 ) -> list[Row]:
     """Omnibus test and contrasts with one kind of errors."""
-    dyads = sample.dyads
-    pairs = dyads is not None and len(np.unique(dyads)) < len(dyads)
-    caution = "likeness within dyads is not allowed for" if pairs else ""
     same = {
         **facts(sample),
         "analysis": ANALYSIS,
         "errors": errors,
         "primary": primary,
         "model": _MODELS[errors],
-        "note": note_of(sample, caution),
+        "note": note_of(sample, dyad_caution(sample.dyads)),
     }
     return [
         _omnibus(groups, errors == "robust", same),

@@ -33,7 +33,9 @@ DEFAULT_OUTCOMES: tuple[str, ...] = (
     "EDA_Tonic_Mean",
     "SCR_Rate",
 )
+_NUMBERS = ("value", "baseline", "delta", "quality")
 _NEEDED = ("session", "window", "feature", "value")
+_SAME_UNIT = {"uS": "µS", "\u03bcS": "µS", "degC": "°C"}
 _TEXTS = (
     "session",
     "condition",
@@ -45,6 +47,13 @@ _TEXTS = (
     "baseline_window",
     "reason",
 )
+_POOR = "quality is below the limit of the scores"
+_FEW_TEXT = re.compile(r"\brests on .*\bneeds\b")
+_QUALITY_TEXT = re.compile(r"\bquality .*\bbelow\b")
+# What stands in the reason of a score that is there, or of its percentage.
+_CAUTIONS = ("flag:", "no percent", "baseline flag:")
+# Beyond these, squares of squares leave what a float can hold.
+_LARGEST, _SMALLEST = 1e50, 1e-50
 _TASK_ROLES = frozenset({"task", "preparation"})
 # A condition that so few have, and that is so much like another one, is taken for a misspelling.
 _RARE = 2
@@ -162,7 +171,7 @@ class Design:
         floor = self.quality_min if quality_min is None else quality_min
         names = self.covariates if covariates is None else covariates
         rows = self.cells.get((outcome, window), np.zeros(0, dtype=np.intp))
-        values = {name: self._column(name, rows) for name in ("value", "baseline", "quality")}
+        values = {name: self._column(name, rows) for name in ("value", "baseline")}
         persons = self._column("person", rows).astype(np.int64)
         log = outcome in self.log_outcomes
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -170,7 +179,7 @@ class Design:
                 np.log(values[name]) if log else values[name] for name in ("value", "baseline")
             )
         data = self.people.iloc[persons]
-        why = _left_out(value, baseline, values["quality"], floor, data, names, log)
+        why = _left_out(self.scores.iloc[rows], value, baseline, floor, data, names, log)
         keep = why == ""
         notes = [*self._absent(len(rows)), *counted(why)]
         sample = Sample(
@@ -191,6 +200,32 @@ class Design:
         sample = _kept(sample, keep)
         return _with_covariates(sample, self.people, names)
 
+    def left_out(self, outcome: str, window: str) -> NDArray[np.object_]:
+        """Why each participant has no usable score, whatever their covariates (persons,)."""
+        why = np.full(len(self.people), "no row for this outcome and window", dtype=object)
+        rows = self.cells.get((outcome, window), np.zeros(0, dtype=np.intp))
+        table = self.scores.iloc[rows]
+        log = outcome in self.log_outcomes
+        value, baseline = self._column("value", rows), self._column("baseline", rows)
+        if log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value, baseline = np.log(value), np.log(baseline)
+        persons = table["person"].to_numpy(dtype=np.intp)
+        data = self.people.iloc[persons]
+        why[persons] = _left_out(table, value, baseline, self.quality_min, data, (), log)
+        return why
+
+    def without_baseline(self, outcome: str) -> NDArray[np.bool_]:
+        """Whose scores of an outcome all lack a baseline (persons,)."""
+        table = self.scores[self.scores["feature"] == outcome]
+        persons = table["person"].to_numpy(dtype=np.intp)
+        rows = np.bincount(persons, minlength=len(self.people))
+        known = np.isfinite(table["baseline"].to_numpy(dtype=np.float64))
+        found: NDArray[np.bool_] = (rows > 0) & (
+            np.bincount(persons[known], minlength=len(self.people)) == 0
+        )
+        return found
+
     def _column(self, name: str, rows: NDArray[np.intp]) -> Array:
         """Some rows of a numeric column of the scores."""
         column: Array = self.scores[name].to_numpy(dtype=np.float64)[rows]
@@ -208,9 +243,9 @@ class Design:
 
 
 def _left_out(
+    table: pd.DataFrame,
     value: Array,
     baseline: Array,
-    quality: Array,
     quality_min: float,
     people: pd.DataFrame,
     covariates: Sequence[str],
@@ -222,7 +257,13 @@ def _left_out(
         why[people[name].isna().to_numpy()] = f"{name} is missing"
     hint = " or not above 0" if log else ""
     why[~np.isfinite(baseline)] = f"no baseline{hint}"
-    why[quality < quality_min] = f"quality is below {quality_min:g}"
+    rejected = table["rejected"].to_numpy(dtype=object)
+    if quality_min <= 0:
+        rejected = np.where(rejected == _POOR, "", rejected)
+    why = np.where(rejected != "", rejected, why)
+    why[table["quality"].to_numpy(dtype=np.float64) < quality_min] = (
+        f"quality is below {quality_min:g}"
+    )
     why[~np.isfinite(value)] = f"no value{hint}"
     return why
 
@@ -342,6 +383,9 @@ def build_design(
     )
     people, left = _in_conditions(people, names)
     table = of_outcomes[of_outcomes["participant"].isin(people.index)].reset_index(drop=True)
+    _refuse_mixed_units(table, "scores")
+    for outcome, rows in table.groupby("feature", sort=False):
+        refuse_out_of_range(rows, str(outcome), "scores")
     table["person"] = people.index.get_indexer(table["participant"])
     return Design(
         scores=table,
@@ -378,7 +422,7 @@ def _checked_scores(
     if not len(scores):
         raise StudyError("scores are empty: no session was processed")
     given = scores[scores["kind"] != "sliding"] if "kind" in scores else scores
-    numbers = [name for name in ("value", "baseline", "quality") if name in given.columns]
+    numbers = [name for name in _NUMBERS if name in given.columns]
     given = given.assign(**{name: _numeric(given, name) for name in numbers})
     given = given.assign(participant=_participants_of(given)).reset_index(drop=True)
     _refuse_twice(given)
@@ -460,9 +504,80 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
         np.full(len(table), "") if isinstance(reasons, str) else reasons
     )
     columns["flagged"] = np.array(["flag:" in text for text in different], dtype=bool)[codes]
+    columns["rejected"] = _rejected(table, columns)
     for name in table.columns.difference(list(columns)):
         columns[name] = table[name].to_numpy()
     return pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
+
+
+def _rejected(table: pd.DataFrame, columns: dict[str, Any]) -> NDArray[np.object_]:
+    """Why scores gave no change although value and baseline are there; empty where they did."""
+    why = np.full(len(table), "", dtype=object)
+    if "delta" not in table:
+        return why
+    both = np.isfinite(columns["value"]) & np.isfinite(columns["baseline"])
+    for row in np.flatnonzero(both & np.isnan(table["delta"].to_numpy(dtype=np.float64))):
+        reason = columns["reason"] if isinstance(columns["reason"], str) else columns["reason"][row]
+        why[row] = _rejection(reason)
+    return why
+
+
+def _rejection(reason: str) -> str:
+    """What in the reason of a score took its change: too few readings, else quality, else that.
+
+    Cautions about the value, and what is said of its course, stand in the same reason.
+    """
+    parts = [part.strip() for part in reason.split(";")]
+    parts = [part for part in parts if part and not part.startswith(_CAUTIONS)]
+    few = [part for part in parts if _FEW_TEXT.search(part)]
+    if few:
+        return few[0]
+    if any(_QUALITY_TEXT.search(part) for part in parts):
+        return _POOR
+    return parts[0] if parts else "the scores give no change from baseline"
+
+
+def has_dyads(dyads: NDArray[np.int64] | None) -> bool:
+    """Whether any two participants form a dyad."""
+    return dyads is not None and len(np.unique(dyads)) < len(dyads)
+
+
+def dyad_caution(dyads: NDArray[np.int64] | None) -> str:
+    """What a row says whose errors take the members of a dyad for strangers."""
+    return "likeness within dyads is not allowed for" if has_dyads(dyads) else ""
+
+
+def refuse_out_of_range(table: pd.DataFrame, outcome: str, where: str) -> None:
+    """Refuse values whose squares a float cannot hold."""
+    for name in ("value", "baseline"):
+        if name not in table:
+            continue
+        size = np.abs(pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64))
+        known = np.isfinite(size)
+        wrong = known & (size > _LARGEST)
+        if (size[known] > 0).any() and size[known].max() < _SMALLEST:
+            wrong = known & (size > 0)
+        if wrong.any():
+            row = table[wrong].iloc[0]
+            who = row.get("participant") or row.get("session")
+            raise StudyError(
+                f"{where}: {name} {float(row[name]):g} of participant {who!r}, {row['window']}, "
+                f"{outcome} is out of range: check its unit"
+            )
+
+
+def _refuse_mixed_units(table: pd.DataFrame, where: str) -> None:
+    """Refuse an outcome that is in one unit for some and in another for others."""
+    units = table["unit"].replace(_SAME_UNIT)
+    known = table.assign(unit=units)[(units != "") & np.isfinite(table["value"])]
+    different = known.drop_duplicates(["feature", "unit"])
+    for outcome, rows in different.groupby("feature", sort=False):
+        if len(rows) > 1:
+            said = " and ".join(
+                f"in {unit} for participant {who!r}"
+                for unit, who in zip(rows["unit"], rows["participant"], strict=True)
+            )
+            raise StudyError(f"{where}: {outcome} is {said}: bring them to one unit")
 
 
 def _people(
@@ -560,6 +675,10 @@ def _conditions(people: pd.DataFrame, wanted: Sequence[str] | None) -> tuple[str
         raise StudyError("no participant has a condition: give it in the session or participants")
     names = _listed(wanted, "conditions") if wanted is not None else tuple(present)
     for name in names:
+        if " - " in name:
+            raise StudyError(
+                f"condition {name!r}: ' - ' stands between the conditions of a contrast, rename it"
+            )
         if name not in present:
             raise StudyError(f"no participant has the condition {name!r}: {nearest(name, present)}")
     _refuse_misspelt(people["condition"], names if wanted is not None else None)

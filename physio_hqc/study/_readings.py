@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._design import Covariate, Design, Sample, counted, covariate_of, told_apart
+from ._design import (
+    Covariate,
+    Design,
+    Sample,
+    counted,
+    covariate_of,
+    refuse_out_of_range,
+    told_apart,
+)
 
 Array = NDArray[np.float64]
 
@@ -38,6 +46,7 @@ class Readings:
     dyads: NDArray[np.int64] | None
     source: str
     notes: tuple[str, ...]
+    phase_notes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def n(self) -> int:
@@ -65,6 +74,7 @@ class Readings:
             dyads=self.dyads,
             source=self.source,
             notes=self.notes,
+            phase_notes=self.phase_notes,
         )
 
     def per_cell(self) -> NDArray[np.int64]:
@@ -72,6 +82,22 @@ class Readings:
         counts = np.zeros((self.n, len(self.phases)), dtype=np.int64)
         np.add.at(counts, (self.person, self.phase), 1)
         return counts
+
+    def present(self) -> NDArray[np.bool_]:
+        """Who has which phase (persons, phases)."""
+        found: NDArray[np.bool_] = self.per_cell() > 0
+        return found
+
+    def counts_in(self, phase: int) -> dict[str, int]:
+        """Participants with a phase per condition; one who is in no model is counted, too."""
+        codes = self.codes[self.present()[:, phase]]
+        found = np.bincount(codes, minlength=len(self.conditions))
+        here = dict(zip(self.conditions, map(int, found), strict=True))
+        return {**self.counts, **here}
+
+    def notes_in(self, phase: int) -> tuple[str, ...]:
+        """Who was left out of a phase."""
+        return self.phase_notes[phase] if self.phase_notes else ()
 
 
 def readings_of_sample(sample: Sample) -> Readings:
@@ -105,6 +131,7 @@ def readings_of_courses(
     table, said = _of_outcome(courses, outcome)
     if table.empty:
         return "courses do not hold this outcome"
+    refuse_out_of_range(table, outcome, "courses")
     table = table.assign(person=_persons(design, table))
     table = table[table["person"] >= 0]
     resting, notes = _resting(design, table, outcome)
@@ -194,9 +221,14 @@ def _built(design: Design, table: pd.DataFrame, outcome: str, notes: list[str]) 
     person = table["person"].to_numpy(dtype=np.intp)[usable]
     phase = table["phase"].to_numpy(dtype=np.intp)[usable]
     phases = (BASELINE, *design.windows)
+    why = [design.left_out(outcome, window) for window in design.windows]
+    unknown = design.without_baseline(outcome)
+    scored = np.column_stack([unknown, *(item != "" for item in why)])
+    stays = ~scored[person, phase]
+    person, phase, value = person[stays], phase[stays], value[usable][stays]
     cells = np.zeros((len(design.people), len(phases)), dtype=bool)
     cells[person, phase] = True
-    keep, more = _complete(design, cells)
+    keep, more = _complete(design, cells, unknown)
     codes = design.people["code"].to_numpy()
     counts = np.bincount(codes[keep], minlength=len(design.conditions))
     enough = counts >= 2
@@ -224,7 +256,7 @@ def _built(design: Design, table: pd.DataFrame, outcome: str, notes: list[str]) 
         if item is None
     ]
     return Readings(
-        value=value[usable][order],
+        value=value[order],
         person=position[person[order]],
         phase=phase[order],
         phases=phases,
@@ -235,17 +267,25 @@ def _built(design: Design, table: pd.DataFrame, outcome: str, notes: list[str]) 
         dyads=people["dyad"].to_numpy() if "dyad" in people else None,
         source=f"courses where feature is {outcome}, phase = window",
         notes=(*design.notes, *more, *aliased, *notes),
+        phase_notes=((), *(tuple(counted(item)) for item in why)),
     )
 
 
-def _complete(design: Design, cells: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[str]]:
-    """Who has a baseline, a task and all covariates; who is left out."""
+def _complete(
+    design: Design, cells: NDArray[np.bool_], unknown: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Who has a baseline and all covariates; who is left out, and who has no task.
+
+    The baseline of people who lack the tasks tells how the others differ from all.
+    """
     why = np.full(len(cells), "", dtype=object)
     for name in design.covariates:
         why[design.people[name].isna().to_numpy()] = f"{name} is missing"
-    why[~cells[:, 1:].any(axis=1)] = "no reading in a task"
     why[~cells[:, 0]] = "no reading in the baseline"
-    return why == "", counted(why)
+    why[unknown] = "no baseline in the scores"
+    n = int((~cells[:, 1:].any(axis=1) & (why == "")).sum())
+    only = [f"{n} with only a baseline: they inform the baseline"] if n else []
+    return why == "", [*counted(why), *only]
 
 
 def _empty_cell(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._design import Contrast, Sample, facts, note_of
+from ._design import Contrast, Sample, dyad_caution, facts, has_dyads, note_of
 from ._effect_size import EffectSize, standardized
 from ._inference import Estimates, FTest, SmallSample, combine, f_test, is_flat
 from ._tables import Row
@@ -195,13 +195,15 @@ def _labels(sample: Sample, terms: dict[str, tuple[int, ...]]) -> tuple[str, ...
 
 def classical_errors(fit: Fit) -> Errors:
     """Equal variances, residual degrees of freedom."""
-    return Errors("classical", np.asarray(fit.result.cov_params()), None, fit.df, ".fit()")
+    cov = np.asarray(fit.result.cov_params())
+    caution = dyad_caution(fit.sample.dyads)
+    return Errors("classical", cov, None, fit.df, ".fit()", caution)
 
 
 def robust_errors(fit: Fit, name: str = "robust") -> Errors | str:
     """Errors that hold under unequal variances, and within dyads where there are any."""
     dyads = fit.sample.dyads
-    if dyads is not None and len(np.unique(dyads)) < len(dyads):
+    if dyads is not None and has_dyads(dyads):
         return _dyad_errors(fit, dyads, name)
     small = SmallSample.of(fit.design, np.asarray(fit.result.resid), fit.sample.codes)
     if small.largest_leverage > _FULL_LEVERAGE:
@@ -284,7 +286,8 @@ def huber_rows(fit: Fit, contrasts: Sequence[Contrast], alpha: float) -> list[Ro
             return refused_rows(fit.sample, contrasts, ANALYSIS, name, False, why)
     notes = (*fit.notes, *dict.fromkeys(f"statsmodels: {item.message}" for item in caught))
     option = ", M=HuberT()).fit(), t with residual df"
-    errors = Errors(name, np.asarray(result.cov_params()), None, fit.df, option)
+    caution = dyad_caution(fit.sample.dyads)
+    errors = Errors(name, np.asarray(result.cov_params()), None, fit.df, option, caution)
     rows = rows_of(replace(fit, result=result, notes=notes), errors, contrasts, alpha, False)
     return [{**row, "model": f"rlm({fit.formula!r}{option}"} for row in rows]
 

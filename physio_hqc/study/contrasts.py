@@ -166,7 +166,9 @@ def condition_contrasts(
     ------
     StudyError
         If a participant is there twice, a condition, outcome, window or covariate is not there
-        (the nearest name is given), there is one condition only, or a value is not a number.
+        (the nearest name is given), there is one condition only, a condition's name holds
+        ``" - "``, an outcome is in two units, or a value is not a number or out of range (beyond
+        1e50, or all below 1e-50).
 
     Notes
     -----
@@ -177,8 +179,22 @@ def condition_contrasts(
     form dyads, errors allow for likeness within them.
     *delta*: change from baseline, classical (equal variances) and robust (Welch).
     *Mixed model*: ``value ~ C(condition) * C(phase) + C(sex)`` over the readings or minutes of
-    baseline and tasks, by restricted maximum likelihood with person-specific phase levels; robust:
-    generalized estimating equations on phase means.
+    baseline and tasks, by restricted maximum likelihood with person-specific phase levels. The
+    robust rows are the same estimates with a sandwich by participant (by dyad where there are any)
+    from the residuals and the fitted covariance, corrected for leverage (CR3); t and F have the
+    degrees of freedom of persons with the window, less conditions and covariates. A participant
+    who lacks a window stays in with baseline and the other windows: this assumes that readings are
+    missing at random given what is in the model (condition, covariates, the readings that are
+    there). ``n`` counts who has the window. Where a fit over all windows is not possible, a random
+    intercept over baseline and one window takes its place, and where that fails, too, generalized
+    estimating equations; both rest on people who have both values, as *delta* does, and so assume
+    that what is missing does not depend on the change; *ANCOVA* allows it to depend on the
+    baseline.
+    A score without a change from baseline (too few readings, low quality) is left out of every
+    analysis, of the mixed model's rows of that window, too.
+    Limit: with 8 participants per condition, unequal variances and strongly skewed residuals
+    (gamma distribution of shape 0.5) together, robust errors find a contrast in up to 8.8 %
+    instead of 5 % of simulated studies without one.
     Holm's correction runs over the planned contrasts of one outcome, window, analysis and kind of
     errors; outcomes and windows are not corrected for each other.
     Hedges g is, in all analyses, a difference in pooled standard deviations of the change scores of

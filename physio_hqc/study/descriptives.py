@@ -50,6 +50,7 @@ def _singles(design: Design, outcome: str, window: str, there: NDArray[np.object
         with np.errstate(divide="ignore", invalid="ignore"):
             table = table.assign(value=np.log(table["value"]), baseline=np.log(table["baseline"]))
     usable = np.isfinite(table["value"]) & np.isfinite(table["baseline"])
+    usable &= table["rejected"] == ""
     return table[usable & ~(table["quality"] < design.quality_min)]
 
 

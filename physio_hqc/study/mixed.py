@@ -1,9 +1,15 @@
-"""Mixed model of condition by phase over the readings, and its robust counterpart."""
+"""Mixed model of condition by phase over the readings, with classical and robust errors.
+
+Both rows are the same estimate, by restricted maximum likelihood: people who lack a phase stay in
+with what they have, which is right where missing is at random given what is in the model
+(condition, covariates, the readings that are there). Robust errors come from a sandwich by
+participant. Equations on whoever has a phase would compare other people at baseline than in it.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._design import Contrast, Design, Sample, lacking
+from ._design import Contrast, Design, Sample, dyad_caution, has_dyads, lacking
 from ._effect_size import NO_EFFECT_SIZE, standardized
 from ._inference import combine, f_test
 from ._readings import Readings, readings_of_courses, readings_of_sample
+from ._sandwich import sandwich, satterthwaite
 from ._tables import Row, joined
 from .ancova import refused_contrast, refused_rows, size_columns
 
@@ -29,15 +36,44 @@ _BY_PHASE, _INTERCEPT = "0 + C(phase)", "1"
 
 @dataclass(frozen=True, eq=False)
 class MixedFit:
-    """Coefficients of a model of condition by phase, and how they are tested."""
+    """Coefficients of a model of condition by phase, and how they are tested.
+
+    ``levels`` (m, m) is the covariance of the people's levels in the phases, ``residual`` the
+    variance of a reading around them; ``fewer`` what dyads take from the degrees of freedom;
+    ``rows`` says what the formula is fitted to. Robust errors keep the ``influence`` of every
+    cluster (clusters, p) and its condition, ``strata``.
+    """
 
     readings: Readings
     errors: str
     params: Array
     cov: Array
-    df: float
     model: str
     notes: tuple[str, ...]
+    levels: Array | None = None
+    residual: float = np.nan
+    fewer: dict[int, int] | None = None
+    rows: str = ""
+    influence: Array | None = None
+    strata: NDArray[np.intp] | None = None
+
+    def df_of(self, combinations: Array, phase: int) -> Array:
+        """Degrees of freedom of combinations (k, p): Satterthwaite's where errors are robust."""
+        most = self.df(phase)
+        if self.influence is None or self.strata is None:
+            return np.full(len(combinations), most)
+        own = [satterthwaite(self.influence, row, self.strata) for row in combinations]
+        return np.minimum(own, most)
+
+    def df(self, phase: int | None = None) -> float:
+        """Between-person degrees of freedom; of whoever has a phase, of all for none."""
+        fewer = self.fewer or {}
+        return _df(self.readings, phase) - fewer.get(-1 if phase is None else phase, 0)
+
+    def formula(self, df: float) -> str:
+        """Formula text with its degrees of freedom."""
+        degrees = f"{df:g}" if self.influence is None else "Satterthwaite"
+        return f"{self.model}, t with {degrees} df; rows: {self.rows}"
 
     def interaction(self, condition: str, phase: int) -> Array:
         """Combination that is the change of a condition beyond that of the first one (p,)."""
@@ -75,10 +111,11 @@ def _formula(readings: Readings) -> str:
     return "value ~ " + " + ".join([*terms, *(item.formula for item in readings.covariates)])
 
 
-def _df(readings: Readings) -> float:
-    """Between-person degrees of freedom: persons, conditions and covariates."""
+def _df(readings: Readings, phase: int | None = None) -> float:
+    """Between-person degrees of freedom: persons (with a phase), conditions and covariates."""
     covariates = sum(item.columns.shape[1] for item in readings.covariates)
-    return float(readings.n - len(readings.conditions) - covariates)
+    n = readings.n if phase is None else int(readings.present()[:, phase].sum())
+    return float(n - len(readings.conditions) - covariates)
 
 
 def fit_mixed(readings: Readings) -> MixedFit | str:
@@ -89,8 +126,8 @@ def fit_mixed(readings: Readings) -> MixedFit | str:
     """
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
-    design, df = design_matrix(readings), _df(readings)
-    why = _cannot(readings, design, df)
+    design = design_matrix(readings)
+    why = _cannot(readings, design)
     if why:
         return why
     by_phase = bool((readings.per_cell() > 1).any())
@@ -116,21 +153,24 @@ def fit_mixed(readings: Readings) -> MixedFit | str:
     coefficients = scale * np.asarray(result.fe_params, dtype=np.float64)
     coefficients[0] += readings.value.mean()
     random = _BY_PHASE if by_phase else _INTERCEPT
+    levels = scale**2 * np.atleast_2d(np.asarray(result.cov_re, dtype=np.float64))
     return MixedFit(
         readings=readings,
         errors="classical",
         params=coefficients,
         cov=scale**2 * np.asarray(result.cov_params(), dtype=np.float64)[:p, :p],
-        df=df,
         model=f"mixedlm({_formula(readings)!r}, groups=participant, re_formula={random!r})"
-        f".fit(reml=True), t with {df:g} df; rows: {readings.source}",
+        ".fit(reml=True)",
         notes=_said(caught),
+        levels=levels if by_phase else np.full((m, m), levels[0, 0]),
+        residual=scale**2 * float(result.scale),
+        rows=readings.source,
     )
 
 
-def _cannot(readings: Readings, design: Array, df: float) -> str:
+def _cannot(readings: Readings, design: Array) -> str:
     """Why no model of these readings can be fitted."""
-    if df < 1:
+    if min(_df(readings, phase) for phase in range(len(readings.phases))) < 1:
         return f"{readings.n} participants are too few for this model"
     if np.ptp(readings.value) == 0:
         return "every reading is the same"
@@ -190,42 +230,107 @@ def _said(caught: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"statsmodels: {item.message}" for item in caught))
 
 
+def with_sandwich(fit: MixedFit) -> MixedFit | str:
+    """The same estimate with errors that are robust by participant, or by dyad."""
+    if fit.levels is None:
+        return "there is no covariance of the participants' levels"
+    readings = fit.readings.means()
+    counts = fit.readings.per_cell()[readings.person, readings.phase]
+    groups, who, fewer = _clusters(readings)
+    if _fewest(readings, fewer) < 1:
+        return f"{int(groups.max()) + 1} dyads are too few for this model"
+    design = design_matrix(readings)
+    try:
+        influence = sandwich(
+            design,
+            readings.value - design @ fit.params,
+            readings.person,
+            readings.phase,
+            between=fit.levels,
+            within=fit.residual / counts,
+            groups=groups,
+        )
+    except np.linalg.LinAlgError as error:
+        return f"the sandwich failed ({error})"
+    if influence is None or not np.isfinite(influence).all():
+        return f"a coefficient rests on a single {who}: no robust error"
+    notes = fit.notes if not fewer else (*fit.notes, "errors allow for likeness within dyads")
+    return replace(
+        fit,
+        errors="robust",
+        cov=influence.T @ influence,
+        model=f"{fit.model}, sandwich by {who} (CR3)",
+        notes=notes,
+        fewer=fewer,
+        influence=influence,
+        strata=_strata(readings, groups),
+    )
+
+
+def _strata(readings: Readings, groups: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Condition of every cluster; a dyad with members in two is a stratum of its own kind."""
+    of = np.zeros((int(groups.max()) + 1, len(readings.conditions)), dtype=np.intp)
+    np.maximum.at(of, (groups, readings.codes), 1)
+    return np.asarray(np.unique(of, axis=0, return_inverse=True)[1], dtype=np.intp).ravel()
+
+
+def _clusters(readings: Readings) -> tuple[NDArray[np.intp], str, dict[int, int]]:
+    """Cluster of every person, its name, and persons beyond the first of a dyad (by phase)."""
+    dyads = readings.dyads
+    if dyads is None or not has_dyads(dyads):
+        return np.arange(readings.n), "participant", {}
+    groups = np.unique(dyads, return_inverse=True)[1].astype(np.intp)
+    present = readings.present()
+    fewer = {-1: readings.n - len(np.unique(groups))}
+    for phase in range(len(readings.phases)):
+        there = groups[present[:, phase]]
+        fewer[phase] = len(there) - len(np.unique(there))
+    return groups, "dyad", fewer
+
+
+def _fewest(readings: Readings, fewer: Mapping[int, int]) -> float:
+    """Smallest degrees of freedom of any phase."""
+    phases = range(len(readings.phases))
+    return min(_df(readings, phase) - fewer.get(phase, 0) for phase in phases)
+
+
 def fit_gee(readings: Readings) -> MixedFit | str:
-    """Generalized estimating equations on phase means: independence, bias-reduced errors."""
+    """Generalized estimating equations on two complete values: independence, bias-reduced errors.
+
+    Only for people who have both values, where it is the difference of their mean changes.
+    """
     import statsmodels.api as sm
 
     readings = readings.means()
     design = design_matrix(readings)
-    groups, df, who = readings.person, _df(readings), "participant"
-    dyads = readings.dyads
-    notes: tuple[str, ...] = ()
-    if dyads is not None and len(np.unique(dyads)) < len(dyads):
-        codes = np.unique(dyads, return_inverse=True)[1]
-        groups, who = codes[readings.person], "dyad"
-        df -= readings.n - (int(codes.max()) + 1)
-        notes = ("errors allow for likeness within dyads",)
-    why = _cannot(readings, design, df)
+    groups, who, fewer = _clusters(readings)
+    why = _cannot(readings, design)
+    if not why and _fewest(readings, fewer) < 1:
+        why = f"{int(groups.max()) + 1} dyads are too few for this model"
     if why:
         return why
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = sm.GEE(readings.value, design, groups=groups).fit(cov_type="bias_reduced")
+            result = sm.GEE(readings.value, design, groups=groups[readings.person]).fit(
+                cov_type="bias_reduced"
+            )
         except (np.linalg.LinAlgError, ValueError) as error:
             return f"the fit failed ({error})"
     cov = np.asarray(result.cov_params(), dtype=np.float64)
     if not np.isfinite(cov).all():
         return "it has no standard errors"
+    notes = ("errors allow for likeness within dyads",) if fewer else ()
     return MixedFit(
         readings=readings,
         errors="robust",
         params=np.asarray(result.params, dtype=np.float64),
         cov=cov,
-        df=df,
         model=f"gee({_formula(readings)!r}, groups={who}, cov_struct=Independence())"
-        f".fit(cov_type='bias_reduced'), t with {df:g} df; rows: {readings.source}, "
-        "mean per participant and phase",
+        ".fit(cov_type='bias_reduced')",
         notes=(*notes, *_said(caught)),
+        fewer=fewer,
+        rows=f"{readings.source}, mean per participant and phase",
     )
 
 
@@ -238,41 +343,65 @@ def mixed_rows(
     errors: str = "robust",
     alpha: float = 0.05,
 ) -> list[Row]:
-    """Rows of the mixed model and its robust counterpart.
+    """Rows of the mixed model with classical and with robust errors.
 
     Over the readings of all phases at once where courses carry them; else, and where that model
     does not converge, over baseline and value of one window at a time.
     """
     readings = readings_of_courses(design, courses, outcome)
+    found = readings if isinstance(readings, str) else fit_mixed(readings)
+    if isinstance(found, MixedFit):
+        return _both(found, samples, design.contrasts, errors, alpha)
     rows: list[Row] = []
-    for name, fit in (("classical", fit_mixed), ("robust", fit_gee)):
-        found = readings if isinstance(readings, str) else fit(readings)
-        if isinstance(found, MixedFit):
-            rows += _rows(found, samples, design.contrasts, name == errors, alpha)
-            continue
-        reason = f"one value per phase: {found}"
-        for sample in samples.values():
-            rows += _window_rows(sample, fit, name, design, errors, alpha, reason)
+    for sample in samples.values():
+        rows += _window_rows(sample, design, errors, alpha, f"one value per phase: {found}")
+    return sorted(rows, key=lambda row: row["errors"] != "classical")
+
+
+def _both(
+    fit: MixedFit,
+    samples: Mapping[str, Sample],
+    contrasts: Sequence[Contrast],
+    errors: str,
+    alpha: float,
+) -> list[Row]:
+    """Rows of a fit with classical errors, and with robust ones."""
+    caution = dyad_caution(fit.readings.dyads)
+    plain = replace(fit, notes=(*fit.notes, caution))
+    rows = _rows(plain, samples, contrasts, errors == "classical", alpha)
+    robust = with_sandwich(fit)
+    if isinstance(robust, MixedFit):
+        return rows + _rows(robust, samples, contrasts, errors == "robust", alpha)
+    for sample in samples.values():
+        rows += _refused(sample, contrasts, "robust", errors == "robust", robust)
     return rows
 
 
 def _window_rows(
-    sample: Sample,
-    fit: Callable[[Readings], MixedFit | str],
-    name: str,
-    design: Design,
-    errors: str,
-    alpha: float,
-    reason: str,
+    sample: Sample, design: Design, errors: str, alpha: float, reason: str
 ) -> list[Row]:
-    """Rows of one window, from one value per phase."""
-    found: MixedFit | str = "fewer than two conditions have two participants"
-    if len(sample.conditions) >= 2:
-        found = fit(readings_of_sample(sample))
+    """Rows of one window, from one value per phase of whoever has both."""
+    contrasts = design.contrasts
+    if len(sample.conditions) < 2:
+        why = joined("fewer than two conditions have two participants", reason)
+        return [
+            row
+            for name in ("classical", "robust")
+            for row in _refused(sample, contrasts, name, name == errors, why)
+        ]
+    readings = readings_of_sample(sample)
+    found = fit_mixed(readings)
     if isinstance(found, MixedFit):
         found = replace(found, notes=(reason, *found.notes))
-        return _rows(found, {sample.window: sample}, design.contrasts, name == errors, alpha)
-    return _refused(sample, design.contrasts, name, name == errors, joined(found, reason))
+        return _both(found, {sample.window: sample}, contrasts, errors, alpha)
+    rows = _refused(sample, contrasts, "classical", errors == "classical", joined(found, reason))
+    robust = fit_gee(readings)
+    if isinstance(robust, str):
+        why = joined(robust, reason)
+        return rows + _refused(sample, contrasts, "robust", errors == "robust", why)
+    only = f"no mixed model ({found}): people with baseline and {sample.window} only"
+    robust = replace(robust, notes=(only, reason, *robust.notes))
+    return rows + _rows(robust, {sample.window: sample}, contrasts, errors == "robust", alpha)
 
 
 def _refused(
@@ -302,17 +431,41 @@ def _rows(
         "primary": primary,
         "n": readings.n,
         "n_by_condition": readings.n_by_condition,
-        "model": fit.model,
+        "model": fit.formula(_smallest_df(fit)),
         "note": joined(fit.notes, readings.notes),
     }
     rows = [_omnibus(fit, same)]
     for phase, window in enumerate(readings.phases[1:], start=1):
-        rows += _changes(fit, phase, {**same, "window": window}, alpha)
-        rows += [
-            _contrast(fit, phase, item, samples[window], {**same, "window": window}, alpha)
-            for item in contrasts
-        ]
+        here = {**same, "window": window, **_there(fit, phase)}
+        rows += _changes(fit, phase, here, alpha)
+        rows += [_contrast(fit, phase, item, samples[window], here, alpha) for item in contrasts]
     return rows
+
+
+def _smallest_df(fit: MixedFit) -> float:
+    """Degrees of freedom of the phase that the fewest people have."""
+    return min(fit.df(phase) for phase in range(1, len(fit.readings.phases)))
+
+
+def _there(fit: MixedFit, phase: int) -> Row:
+    """Who has a phase, what it rests on, and who is in the model without it."""
+    readings = fit.readings
+    counts = readings.counts_in(phase)
+    absent = {name: readings.counts[name] - counts[name] for name in readings.conditions}
+    n = sum(counts[name] for name in readings.conditions)
+    note = ""
+    if n < readings.n:
+        who = ", ".join(f"{name} {count}" for name, count in absent.items() if count)
+        note = (
+            f"{readings.n - n} without {readings.phases[phase]} stay in the model by the phases "
+            f"they have ({who})"
+        )
+    return {
+        "n": n,
+        "n_by_condition": ", ".join(f"{name} {count}" for name, count in counts.items()),
+        "model": fit.formula(fit.df(phase)),
+        "note": joined(fit.notes, readings.notes_in(phase), note, readings.notes),
+    }
 
 
 def _omnibus(fit: MixedFit, same: Row) -> Row:
@@ -320,7 +473,7 @@ def _omnibus(fit: MixedFit, same: Row) -> Row:
     k, m = len(fit.readings.conditions), len(fit.readings.phases)
     first = k + m - 1
     block = np.eye(len(fit.params))[first : first + (k - 1) * (m - 1)]
-    test = f_test(fit.params, fit.cov, block, fit.df)
+    test = f_test(fit.params, fit.cov, block, _smallest_df(fit))
     return {
         **same,
         "kind": "omnibus",
@@ -337,7 +490,8 @@ def _changes(fit: MixedFit, phase: int, same: Row, alpha: float) -> list[Row]:
     """Change from baseline of every condition."""
     names = fit.readings.conditions
     combinations = np.array([fit.change(name, phase) for name in names])
-    found = combine(fit.params, fit.cov, combinations, fit.df, alpha)
+    df = fit.df_of(combinations, phase)
+    found = combine(fit.params, fit.cov, combinations, df, alpha)
     return [
         {
             **same,
@@ -361,12 +515,13 @@ def _contrast(
     if why:
         return refused_contrast(same, contrast, why)
     combination = fit.interaction(contrast.first, phase) - fit.interaction(contrast.second, phase)
-    found = combine(fit.params, fit.cov, combination[None, :], fit.df, alpha)
+    df = fit.df_of(combination[None, :], phase)
+    found = combine(fit.params, fit.cov, combination[None, :], df, alpha)
     size = NO_EFFECT_SIZE
     if not sample.lacking(contrast):
         first, second = (sample.delta[sample.members(n)] for n in (contrast.first, contrast.second))
         size = standardized(
-            float(found.estimate[0]), float(found.se[0]), first, second, alpha, fit.df
+            float(found.estimate[0]), float(found.se[0]), first, second, alpha, float(df[0])
         )
     return {
         **same,

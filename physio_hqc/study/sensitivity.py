@@ -34,7 +34,11 @@ def _variants(design: Design, sample: Sample) -> list[tuple[str, Sample, str]]:
             design.sample(outcome, window, quality_min=0.0),
             "baselines of low quality stay out",
         ),
-        (f"quality at least {strict:g}", design.sample(outcome, window, quality_min=strict), ""),
+        (
+            f"quality at least {strict:g}",
+            design.sample(outcome, window, quality_min=strict),
+            "baselines as processing judged them: the scores hold no quality of theirs",
+        ),
         ("without flagged values", sample.without(sample.flagged), ""),
     ]
     fit = fit_sample(sample)

@@ -143,7 +143,7 @@ def rows_of(text: str, head: str) -> list[list[str]]:
 def test_participants_and_their_flow(study: StudyResult) -> None:
     said = section(study_methods(study), "Participants")
     assert "In all, 5 participants were enrolled (alone 2, support 2, nonsupport 1)." in said
-    assert "3 women, 1 man and 1 sex not stated" in said
+    assert "3 women, 1 man and 1 of unstated sex" in said
     # By hand: 20 23 31 22, M 24, SD sqrt((16 + 1 + 49 + 4) / 3).
     assert f"age M = 24.0, SD = {np.sqrt(70 / 3):.1f} years (range 20–31; known of 4)" in said
     assert "Of these, 3 were analysed; 1 had no session and 1 was excluded (fell ill)." in said
@@ -264,6 +264,154 @@ def test_statistics_say_what_was_computed(study: StudyResult) -> None:
     assert "with `baseline` as covariate (" in said
     assert "Standard errors were classical" in said
     assert "α = 0.01, confidence intervals 99 %" in said
+
+
+REFUSED = "a coefficient rests on a single participant: no robust error"
+
+
+def refused(rows: pd.DataFrame, hit: pd.Series) -> pd.DataFrame:
+    """Statistics of which some rows say why they hold no test."""
+    numbers = ["p", "p_holm", "hedges_g", "partial_eta2"]
+    rows = rows.assign(note="", estimate=1.0)
+    rows.loc[hit, [*numbers, "estimate"]] = np.nan
+    rows.loc[hit, ["model", "note"]] = ["", f"not tested: {REFUSED}; left out: 2"]
+    return rows
+
+
+def test_planned_errors_that_were_not_available_are_said(study: StudyResult) -> None:
+    rows = statistics()
+    study.tables["statistics"] = refused(rows, rows["errors"] == "robust")
+    said = section(study_methods(study), "Statistical analysis")
+    assert (
+        f"The planned robust standard errors were not available ({REFUSED}); classical ones (equal "
+        "variances) are shown." in said
+    )
+    assert "Standard errors were robust" not in said
+    assert "robust; " not in study_methods(study)
+    assert "classical; the planned ones were not available" in study_methods(study)
+    both = pd.concat([rows, rows.assign(window="preparation")], ignore_index=True)
+    hit = (both["errors"] == "robust") & (both["window"] == "preparation")
+    study.tables["statistics"] = refused(both, hit)
+    said = section(study_methods(study), "Statistical analysis")
+    assert "Standard errors were robust to unequal variances (HC2" in said
+    assert (
+        f"not available for 1 pair of outcome and window ({REFUSED}); there the classical" in said
+    )
+    study.tables["statistics"] = rows
+    assert "not available" not in section(study_methods(study), "Statistical analysis")
+
+
+def test_a_contrast_that_was_nowhere_tested_is_named(study: StudyResult) -> None:
+    rows = statistics()
+    study.tables["statistics"] = refused(rows, rows["term"] == "support - alone")
+    said = section(study_methods(study), "Statistical analysis")
+    assert f"Nowhere could support − alone be tested ({REFUSED})." in said
+
+
+def test_an_analysis_that_could_not_be_made_is_not_described(study: StudyResult) -> None:
+    rows = pd.concat([statistics(), statistics().assign(analysis="delta")], ignore_index=True)
+    study.tables["statistics"] = refused(rows, rows["analysis"] == "ANCOVA")
+    said = section(study_methods(study), "Statistical analysis")
+    assert f"An analysis of covariance was planned but could not be made ({REFUSED})." in said
+    assert "Adjusted means" not in said
+    assert "Change scores were also compared" in said
+
+
+def test_nothing_is_described_where_nothing_could_be_fitted(tmp_path: Path) -> None:
+    from physio_hqc.study import StudyConfig, process_study
+
+    people = [("p1", "alone"), ("p2", "support"), ("p3", "alone"), ("p4", "support")]
+    rows = [
+        (who, condition, window, "CUFF_SBP_Mean", np.nan, "cuff lost")
+        for who, condition in people
+        for window in ("baseline", "speech")
+    ]
+    names = ["participant", "condition", "window", "feature", "value", "reason"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "features.csv", index=False)
+    table = pd.DataFrame(people, columns=["id", "condition"])
+    table.to_csv(tmp_path / "participants.csv", index=False)
+    study = process_study(
+        tmp_path / "features.csv",
+        tmp_path / "participants.csv",
+        config=StudyConfig(n_boot=50, outcomes=("CUFF_SBP_Mean",)),
+    )
+    text = study_methods(study)
+    said = section(text, "Statistical analysis")
+    assert "No contrast could be tested (" in said
+    for words in ("covariance", "Standard errors", "Adjusted means", "Holm", "Effect sizes"):
+        assert words not in said
+    for words in ("mean over .", "The baseline was", "The tests left out", " nan"):
+        assert words not in text.split("## Run record")[0]
+    assert "No change score could be formed" in section(text, "Baseline and reactivity")
+    assert "| Statistics | does not apply | no contrast could be tested |" in text
+    assert "| Hashes of input files | yes | 2 tables, below |" in text
+
+
+GEE = "gee('value ~ x', groups=participant, cov_struct=Independence()).fit()"
+REML = "mixedlm('value ~ x', groups=participant, re_formula='1').fit(reml=True), t with 9 df"
+CR3 = f"{REML}, sandwich by participant (CR3)"
+
+
+@pytest.mark.parametrize(
+    ("models", "words", "absent"),
+    [
+        ([CR3, CR3], ["(CR3 sandwich)", "clustered by participant", "(2 outcomes)"], "estimating"),
+        ([GEE, GEE], ["phase means, by generalized estimating"], "sandwich"),
+        ([CR3, GEE], ["(CR3 sandwich)", "phase means, by generalized estimating"], "dyads"),
+        ([CR3.replace("by participant", "by dyad")] * 2, ["clustered by dyad"], "phase means"),
+    ],
+)
+def test_the_robust_mixed_model_is_the_one_of_the_table(
+    study: StudyResult, models: list[str], words: list[str], absent: str
+) -> None:
+    rows = statistics().iloc[-1:].assign(analysis="mixed model", term="condition x phase")
+    parts = [
+        rows.assign(outcome=outcome, errors=errors, primary=errors == "robust", model=model)
+        for outcome, robust in zip(("CUFF_SBP_Mean", "HRV_RMSSD"), models, strict=True)
+        for errors, model in (("classical", REML), ("robust", robust))
+    ]
+    study.tables["statistics"] = pd.concat(parts, ignore_index=True)
+    said = section(study_methods(study), "Statistical analysis")
+    for text in words:
+        assert text in said
+    assert absent not in said
+    assert "Of the two, the tests with robust errors are primary." in said
+    assert "latter" not in said
+    assert "  " not in said
+
+
+def test_reasons_of_the_flow_do_not_repeat_the_status(study: StudyResult) -> None:
+    lost = FLOW.copy()
+    lost.loc[[1, 2, 3], "status"] = "no session"
+    lost.loc[[1, 2, 3], "reason"] = "no processed session is theirs"
+    study.tables["flow"] = lost
+    said = section(study_methods(study), "Participants")
+    assert "3 had no session and 1 was excluded (fell ill)." in said
+    lost.loc[[1, 2, 3], ["status", "reason"]] = ["excluded", "left early"]
+    said = section(study_methods(replace(study, tables={**study.tables, "flow": lost})),
+                   "Participants")  # fmt: skip
+    assert "4 were excluded (fell ill; left early (3))" in said
+
+
+def test_what_all_subscales_share_is_a_sentence(study: StudyResult) -> None:
+    shared = "of 82 persons; flag: repeated questionnaires, alpha mixes within and between persons"
+    study.tables["ratings"] = pd.DataFrame(
+        {"name": ["a"], "kind": ["subscale"], "scale": ["s"], "value": [3.0]}
+    )
+    study.tables["reliability"] = pd.DataFrame(
+        {
+            "subscale": ["a", "b"],
+            "n_items": 3,
+            "n": [90, 91],
+            "alpha": [0.8, 0.7],
+            "note": [f"n = {n} complete questionnaires {shared}" for n in (90, 91)],
+        }
+    )
+    said = section(study_methods(study), "Ratings")
+    assert (
+        "The questionnaires are those of 82 persons. Repeated questionnaires, alpha mixes" in said
+    )
+    assert "For all" not in said
 
 
 def test_assumptions_and_power(study: StudyResult) -> None:
@@ -434,7 +582,27 @@ def test_a_study_from_a_table_says_nothing_of_recording(study: StudyResult) -> N
     ):
         assert f"### {heading}\n" not in text
     assert section(text, "Baseline and reactivity")
-    assert "the study began from a table, not from session files" in text
+    run = rows_of(text[text.index("### Checklist: Run record") :], "Item")
+    assert run[0] == [
+        "Hashes of input files",
+        "no",
+        "not known: the study began from a table of features",
+    ]
+    assert "Does not apply: no" not in text
+    assert "`provenance.json` of every session" not in text
+    unknown = re.findall(r"^Not known: the study began from a table of features\. .*$", text, re.M)
+    for line, feature in zip(
+        unknown, ("ECG_Rate_Mean", "EDA_Tonic_Mean", "CUFF_SBP_Mean"), strict=True
+    ):
+        assert f"`{feature}`" in line
+    hashed = replace(study, provenance={"sessions": {}, "inputs": {"features.csv": "ab12"}})
+    text = study_methods(hashed)
+    run = rows_of(text[text.index("### Checklist: Run record") :], "Item")
+    assert run[0] == ["Hashes of input files", "yes", "1 table, below"]
+    assert "| features.csv | `ab12` |" in text
+    assert run[1][2].endswith(
+        "those of processing not known: the study began from a table of features"
+    )
 
 
 def test_an_empty_study_is_no_error() -> None:

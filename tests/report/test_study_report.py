@@ -16,6 +16,7 @@ from physio_hqc.errors import OutputError
 from physio_hqc.report import write_study_report
 from physio_hqc.report._study_answer import answer
 from physio_hqc.report._study_figures import score_means
+from physio_hqc.report._study_tables import assumptions_table, contrast_table
 from physio_hqc.report._study_view import StudyView
 from physio_hqc.simulate import simulate_study
 from physio_hqc.study import StudyResult
@@ -127,6 +128,145 @@ def test_nothing_estimated_is_said_with_its_reason(study: StudyResult) -> None:
     none = with_contrasts(study, estimate=np.nan, note="one participant in a condition")
     said = " ".join(answer(StudyView(none)))
     assert "could not be estimated (one participant in a condition)" in said
+
+
+def changed_rows(study: StudyResult, rows: str, **columns: object) -> StudyResult:
+    """Return a study in which the statistics that a query names have these values."""
+    table = study.tables["statistics"].copy()
+    hit = table.query(rows).index
+    assert len(hit)
+    for name, value in columns.items():
+        table.loc[hit, name] = value
+    return replace(study, tables={**study.tables, "statistics": table})
+
+
+MISSING = "not tested: support has 0 participants, needs 2; left out: 30 without a value"
+OF_SUPPORT = "outcome == 'CUFF_SBP_Mean' and window == 'speech' and term.str.contains('support - ')"
+
+
+def test_a_planned_contrast_without_test_is_named_with_its_reason(study: StudyResult) -> None:
+    lost = changed_rows(
+        study, OF_SUPPORT, estimate=np.nan, p=np.nan, p_holm=np.nan, note=MISSING
+    )  # fmt: skip
+    said = answer(StudyView(lost))
+    gone = "support − nonsupport could not be tested: support has 0 participants, needs 2."
+    assert gone in said
+    assert "between support and nonsupport" not in " ".join(said)
+    assert not any("could not be tested" in sentence for sentence in answer(StudyView(study)))
+
+
+def test_no_evidence_is_not_said_without_a_test(study: StudyResult) -> None:
+    untested = changed_rows(study, OF_SUPPORT, p=np.nan, p_holm=np.nan, note="")
+    said = answer(StudyView(untested))
+    assert "support − nonsupport could not be tested." in said
+    assert "support and nonsupport (" not in " ".join(said)
+    none = with_contrasts(study, p=np.nan, p_holm=np.nan)
+    said = " ".join(answer(StudyView(none)))
+    assert said == "The planned contrasts could not be tested; nothing is concluded here."
+
+
+WHY = "a coefficient rests on a single participant: no robust error"
+NOTHING = {"estimate": np.nan, "p": np.nan, "p_holm": np.nan, "note": f"not tested: {WHY}"}
+
+
+def test_errors_other_than_planned_are_said(study: StudyResult) -> None:
+    classical = changed_rows(study, "analysis == 'ANCOVA' and errors == 'robust'", **NOTHING)
+    said = answer(StudyView(classical))
+    assert said[0].startswith("Adjusted for") or said[0].startswith("Compared between conditions")
+    assert "robust" not in said[0]
+    sentence = f"The planned robust errors were not available ({WHY}); classical ones are shown."
+    assert sentence in said
+    assert "not available" not in " ".join(answer(StudyView(study)))
+
+
+def test_an_analysis_other_than_planned_is_said(study: StudyResult) -> None:
+    table = study.tables["statistics"]
+    changes = table[(table["analysis"] == "ANCOVA") & (table["kind"] == "contrast")]
+    table = pd.concat([table, changes.assign(analysis="delta")], ignore_index=True)
+    both = replace(study, tables={**study.tables, "statistics": table})
+    said = answer(StudyView(changed_rows(both, "analysis == 'ANCOVA'", **NOTHING)))
+    assert said[0].startswith("Compared between conditions (comparison of changes from baseline")
+    assert (
+        f"The planned ANCOVA could not be fitted ({WHY}); changes from baseline are compared "
+        "instead."
+    ) in said
+    alone = changed_rows(study, "analysis == 'ANCOVA'", **NOTHING)
+    assert "the mixed model is shown instead." in " ".join(answer(StudyView(alone)))
+
+
+def test_another_window_than_the_primary_one_is_said(study: StudyResult) -> None:
+    lost = changed_rows(study, "outcome == 'CUFF_SBP_Mean' and window == 'speech'", **NOTHING)
+    config = {**study.config, "primary_window": "speech", "primary_outcome": "CUFF_SBP_Mean"}
+    said = answer(StudyView(replace(lost, config=config)))
+    assert said[0] == (
+        "The contrasts of systolic blood pressure (cuff) during speech could not be estimated "
+        f"({WHY}); this is about preparation instead."
+    )
+    assert "during preparation" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("p", "alpha", "shown", "found"),
+    [
+        (0.0497, 0.05, "p (Holm) = .0497", True),
+        (0.0503, 0.05, "p (Holm) = .0503", False),
+        (0.04997, 0.05, "p (Holm) = .04997", True),
+        (0.05, 0.05, "p (Holm) = .050", False),
+        (0.0098, 0.01, "p (Holm) = .0098", True),
+        (0.012, 0.05, "p (Holm) = .012", True),
+    ],
+)
+def test_the_printed_p_is_on_the_side_of_the_decision(
+    study: StudyResult, tmp_path: Path, p: float, alpha: float, shown: str, found: bool
+) -> None:
+    near = with_contrasts(study, p=p, p_holm=p)
+    view = StudyView(replace(near, config={**study.config, "alpha": alpha}))
+    said = " ".join(answer(view))
+    assert shown in said
+    assert ("there was no evidence" in said) is not found
+    cells = contrast_table(view, view.contrasts)
+    assert shown.removeprefix("p (Holm) = ") in cells
+
+
+@pytest.mark.parametrize(
+    ("low", "estimate", "high", "shown"),
+    [
+        (0.001, 0.004, 0.007, "0.0040 mmHg higher|[0.0010, 0.0070]"),
+        (-0.0072, -0.0041, -0.0013, "0.0041 mmHg lower|[−0.0072, −0.0013]"),
+        (0.03, 4.21, 8.39, "4.21 mmHg higher|[0.03, 8.39]"),
+        (-12.06, -8.44, -4.8, "8.4 mmHg lower|[−12.1, −4.8]"),
+    ],
+)
+def test_rounding_keeps_the_sign_of_an_interval(
+    study: StudyResult, low: float, estimate: float, high: float, shown: str
+) -> None:
+    small = with_contrasts(
+        study, estimate=estimate, ci_low=low, ci_high=high, p=0.01, p_holm=0.02
+    )  # fmt: skip
+    view = StudyView(small)
+    said = " ".join(answer(view))
+    for part in shown.split("|"):
+        assert part in said
+    assert shown.split("|")[1] in contrast_table(view, view.contrasts)
+
+
+def test_a_check_that_was_not_made_is_not_called_failed(study: StudyResult) -> None:
+    rows = study.tables["assumptions"].head(1)
+    rows = rows.assign(passed=False, consequence="not checked: no spread of residuals")
+    page = assumptions_table(StudyView(replace(study, tables={"assumptions": rows})))
+    assert "pq-warn" not in page
+
+
+def test_dyads_and_two_conditions_are_drawn(study_made: ModuleType, tmp_path: Path) -> None:
+    study = study_made.make_study(
+        n=6, conditions=("alone", "support"), outcomes=("CUFF_SBP_Mean",)
+    )  # fmt: skip
+    people = study.tables["participants"]
+    people = people.assign(dyad=[f"d{k // 2}" for k in range(len(people))])
+    study = replace(study, tables={**study.tables, "participants": people})
+    page = write_study_report(study, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count("data:image") + page.count("<svg") >= 5
+    assert "Ratings" in plain(page)
 
 
 def test_tables_hold_the_numbers_as_papers_print_them(study: StudyResult, page: str) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from physio_hqc.errors import StudyError
+from physio_hqc.reactivity import reactivity_scores
 from physio_hqc.study import condition_contrasts
 from physio_hqc.study._tables import (
     ASSUMPTION_COLUMNS,
@@ -275,6 +276,10 @@ def test_sex_that_is_missing_constant_or_aliased():
         lambda t: replaced(t, "p004", "baseline", 1e9),
         lambda t: replaced(t, "p004", "speech", np.inf),
         lambda t: t.assign(value=t["value"] * 1e-12),
+        lambda t: t.assign(value=t["value"] * 1e-45),
+        lambda t: t.assign(value=t["value"] * 1e45),
+        lambda t: replaced(t, "p004", "baseline", 1e45),
+        lambda t: replaced(t, "p004", "speech", 1e-200),
         lambda t: t.assign(quality=0.1),
         lambda t: t[t["session"].isin(["p000", "p001", "p006", "p007", "p012", "p013"])],
         lambda t: t[t["session"].isin(["p000", "p006", "p012"])],
@@ -340,3 +345,122 @@ def test_three_hundred_participants():
     result = condition_contrasts(table, participants=people(table))
     assert contrasts(result)["p"].notna().all()
     assert (contrasts(result)["n"] == 300).all()
+
+
+def scored(table):
+    """A table of scores without its change from baseline for a few participants."""
+    scores = reactivity_scores(table, baseline="baseline", quality_min=0.5)
+    return scores.set_index(["session", "window"], drop=False)
+
+
+def test_scores_without_a_change_are_left_out_of_everything():
+    table = features()
+    table.loc[(table["session"] == "p003") & (table["window"] == "speech"), "quality"] = 0.3
+    scores = scored(table)
+    scores.loc[("p000", "speech"), ["value", "delta"]] = [400.0, np.nan]
+    scores.loc[("p000", "speech"), "reason"] = "flag: x; value rests on 1 cuff readings, needs 2"
+    scores.loc[("p001", "speech"), ["delta", "reason"]] = [np.nan, ""]
+    result = condition_contrasts(scores.reset_index(drop=True))
+    rows = contrasts(result).query("window == 'speech' and term == 'support - alone'")
+    assert rows["analysis"].tolist() == ["ANCOVA", "delta", "mixed model"]
+    assert (rows["n_by_condition"] == "alone 3, nonsupport 6, support 6").all()
+    for said in (
+        "1 left out: value rests on 1 cuff readings, needs 2",
+        "1 left out: quality is below 0.5",
+        "1 left out: the scores give no change from baseline",
+    ):
+        assert rows["note"].str.contains(said, regex=False).all()
+    kept = ["p002", "p004", "p005"]
+    delta = scores.loc[[(name, "speech") for name in kept], "delta"].astype(float)
+    shown = result.descriptives.query("window == 'speech' and condition == 'alone'").iloc[0]
+    assert shown["n"] == 3
+    assert shown["delta_mean"] == pytest.approx(delta.mean())
+    varied = result.sensitivity.query("window == 'speech' and term == 'support - alone'")
+    counts = varied.set_index("variant")["n"]
+    assert counts["as planned"] == 15
+    assert counts["windows of any quality"] == 16
+
+
+def test_a_stricter_limit_of_the_scores_stays():
+    table = features()
+    table.loc[(table["session"] == "p003") & (table["window"] == "speech"), "quality"] = 0.3
+    scores = scored(table).reset_index(drop=True)
+    result = condition_contrasts(scores, quality_min=0.2, analyses=["ANCOVA"])
+    row = result.contrast("CUFF_SBP_Mean", "speech", "support - alone")
+    assert row["n"] == 17
+    assert "1 left out: quality is below the limit of the scores" in row["note"]
+    varied = result.sensitivity.query("window == 'speech'").set_index("variant")["n"]
+    assert set(varied["windows of any quality"]) == {18}
+
+
+def test_one_person_alone_with_a_rejected_score_is_not_described():
+    table = features()
+    table = table[(table["condition"] != "alone") | (table["session"] == "p000")]
+    scores = scored(table)
+    scores.loc[("p000", "speech"), ["delta", "reason"]] = [np.nan, "value rests on 1, needs 2"]
+    shown = condition_contrasts(scores.reset_index(drop=True)).descriptives
+    assert shown.query("window == 'speech' and condition == 'alone'")["n"].tolist() == [0]
+
+
+def test_units_of_an_outcome_must_agree():
+    table = features()
+    other = table["session"] == "p004"
+    mixed = table.assign(
+        unit=table["unit"].mask(other, "kPa"), value=table["value"].mask(other, 16.0)
+    )
+    with pytest.raises(
+        StudyError, match=r"CUFF_SBP_Mean is in mmHg for participant 'p000' and in kPa for .*'p004'"
+    ):
+        condition_contrasts(mixed)
+    blank = table.assign(unit=table["unit"].mask(other, ""))
+    assert len(condition_contrasts(blank, checks=False).statistics)
+    micro = table.assign(unit=np.where(other, "uS", "µS"))
+    assert len(condition_contrasts(micro, checks=False).statistics)
+
+
+def test_a_condition_that_looks_like_a_contrast_is_refused_by_its_name():
+    table = features(conditions=["a - b", "c", "d"])
+    with pytest.raises(StudyError, match="condition 'a - b'"):
+        condition_contrasts(table)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e150, 1e-200])
+def test_values_that_squares_cannot_hold_are_refused(scale):
+    table = features()
+    with pytest.raises(StudyError, match="CUFF_SBP_Mean is out of range: check its unit"):
+        condition_contrasts(table.assign(value=table["value"] * scale))
+    with pytest.raises(StudyError, match="'p004', speech"):
+        condition_contrasts(replaced(table, "p004", "speech", 1e200))
+
+
+@pytest.mark.parametrize("scale", [1e45, 1e-45])
+def test_units_however_large_or_small_do_not_change_p(scale):
+    table = features()
+    expected = condition_contrasts(table, analyses=["delta"]).statistics["p"]
+    scaled = table.assign(value=table["value"] * scale)
+    found = condition_contrasts(scaled, analyses=["delta"]).statistics["p"]
+    pd.testing.assert_series_equal(found, expected, rtol=1e-6)
+
+
+def test_courses_out_of_range_are_refused():
+    table = features()
+    courses = table.assign(since_s=0.0, duration_s=0.0, role="task", value=1e200)
+    with pytest.raises(StudyError, match="courses: value"):
+        condition_contrasts(table, courses=courses, windows=["speech"])
+
+
+def test_strict_quality_says_what_it_does_not_look_at():
+    table = condition_contrasts(features(), analyses=["ANCOVA"]).sensitivity
+    notes = table.loc[table["variant"] == "quality at least 0.8", "note"]
+    assert notes.str.startswith("baselines as processing judged them").all()
+
+
+def test_rows_that_take_dyads_for_strangers_say_so():
+    table = features()
+    listed = people(table, dyad=[f"d{i // 2}" for i in range(18)])
+    rows = condition_contrasts(table, participants=listed).statistics
+    said = rows["note"].str.contains("likeness within dyads is not allowed for")
+    allowed = rows["note"].str.contains("errors allow for likeness within dyads")
+    pd.testing.assert_series_equal(said, ~allowed)
+    assert said[(rows["errors"] == "classical") | (rows["analysis"] == "delta")].all()
+    assert allowed[(rows["errors"] == "robust") & (rows["analysis"] != "delta")].all()

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
+import patsy
 import pytest
-import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
 from physio_hqc.study import condition_contrasts
@@ -99,21 +99,145 @@ def test_formula_fitted_to_the_courses_gives_the_same():
     assert row["df2"] == 36 - 3 - 1
 
 
-def test_robust_rows_are_gee_on_phase_means():
+def slow_sandwich(data, fit, fixed, groups):
+    """CR3 from every single reading, one group at a time, and what each group adds."""
+    pulls = []
+    design = patsy.dmatrix(fixed.split("~")[1], data, return_type="dataframe").to_numpy()
+    random = pd.get_dummies(data["phase"]).to_numpy(dtype=float)
+    residual = data["value"].to_numpy() - design @ fit.fe_params.to_numpy()
+    parts = []
+    for rows in data.groupby(groups).indices.values():
+        same = data["participant"].to_numpy()[rows]
+        v = random[rows] @ fit.cov_re.to_numpy() @ random[rows].T * (same[:, None] == same)
+        parts.append((design[rows], residual[rows], np.linalg.inv(v + fit.scale * np.eye(len(v)))))
+    bread = np.linalg.inv(sum(x.T @ w @ x for x, _, w in parts))
+    meat = 0
+    for x, r, w in parts:
+        score = x.T @ w @ np.linalg.inv(np.eye(len(x)) - x @ bread @ x.T @ w) @ r
+        meat = meat + np.outer(score, score)
+        pulls.append(bread @ score)
+    return bread @ meat @ bread, np.array(pulls)
+
+
+@pytest.mark.parametrize("groups", ["participant", "dyad"])
+def test_robust_rows_are_the_same_estimate_with_a_sandwich(groups):
     scores, courses, people = study()
+    rng = np.random.default_rng(1)
+    courses = courses[rng.random(len(courses)) < 0.8]
+    lost = (courses["window"] == "speech") & courses["session"].isin(["p003", "p020", "p021"])
+    courses = courses[~lost]
+    data = joined(courses, people)
+    if groups == "dyad":
+        people = people.assign(dyad=[f"d{i // 2}" for i in range(len(people))])
+        data = joined(courses, people)
     table = mixed(scores, courses, people)
-    data = joined(courses, people).groupby(["participant", "phase", "condition", "sex"])
-    data = data["value"].mean().reset_index()
-    fit = sm.GEE.from_formula(FIXED, "participant", data).fit(cov_type="bias_reduced")
+    classical, row = one(table, "classical"), one(table, "robust")
+    fit = smf.mixedlm(FIXED, data, groups="participant", re_formula="0 + C(phase)")
+    fit = fit.fit(reml=True, method=["lbfgs", "bfgs"])
+    cov, pulls = slow_sandwich(data, fit, FIXED, groups)
+    names = list(fit.fe_params.index)
+    place = names.index(SPEECH)
+    assert row["estimate"] == classical["estimate"]
+    assert row["estimate"] == pytest.approx(fit.fe_params[SPEECH], abs=2e-3)
+    assert row["se"] == pytest.approx(np.sqrt(cov[place, place]), rel=2e-3)
+    strata = data.groupby(groups)["condition"].agg(lambda names: "+".join(sorted(set(names))))
+    added = pd.Series(pulls[:, place] ** 2, index=strata.to_numpy()).groupby(level=0)
+    satterthwaite = added.sum().sum() ** 2 / (added.sum() ** 2 / (added.count() - 1)).sum()
+    with_speech = 17 if groups == "dyad" else 33
+    assert row["df2"] == pytest.approx(min(satterthwaite, with_speech - 3 - 1), rel=5e-3)
+    assert f"sandwich by {groups} (CR3)" in row["model"]
+    caution = "likeness within dyads is not allowed for" in classical["note"]
+    assert caution == (groups == "dyad")
+    if groups == "participant":
+        picked = [i for i, name in enumerate(names) if ":" in name]
+        b, v = fit.fe_params.to_numpy()[picked], cov[np.ix_(picked, picked)]
+        omnibus = one(table, "robust", "omnibus", "preparation, speech", "condition x phase")
+        assert omnibus["statistic"] == pytest.approx(b @ np.linalg.solve(v, b) / 4, rel=5e-3)
+        assert (omnibus["df1"], omnibus["df2"]) == (4, 33 - 3 - 1)
+
+
+def test_one_member_per_cluster_and_the_same_count_is_a_jackknife():
+    # With saturated means CR3 is n/(n-1) times the HC2 variance of mean changes.
+    scores, courses, people = study(cells=(5, 6, 7))
+    row = one(mixed(scores, courses, people, covariates=()), "robust")
+    delta = scores.assign(delta=scores.value - scores.baseline).query("window == 'speech'")
+    groups = delta.groupby("condition")["delta"]
+    variance = groups.var() / (groups.count() - 1)
+    assert row["se"] == pytest.approx(np.sqrt(variance["support"] + variance["alone"]))
+    # Its degrees of freedom are Welch's, but for the n/(n-1) of each cell.
+    weight = groups.var() / (groups.count() - 1)
+    two = weight[["support", "alone"]]
+    welch = two.sum() ** 2 / (two**2 / (groups.count()[two.index] - 1)).sum()
+    assert row["df2"] == pytest.approx(welch)
+
+
+def test_rows_of_a_window_count_who_has_it():
+    scores, courses, people = study()
+    lost = ["p024", "p030"]
+    keep = (courses["window"] != "speech") | ~courses["session"].isin([*lost, "p001"])
+    keep &= (courses["window"] != "preparation") | (courses["session"] != "p001")
+    table = mixed(scores, courses[keep], people)
     row = one(table, "robust")
-    assert row["estimate"] == pytest.approx(fit.params[SPEECH])
-    assert row["se"] == pytest.approx(fit.bse[SPEECH])
-    picked = [i for i, name in enumerate(fit.params.index) if ":" in name]
-    assert len(picked) == 4
-    omnibus = one(table, "robust", "omnibus", "preparation, speech", "condition x phase")
-    test = fit.wald_test(np.eye(len(fit.params))[picked], scalar=True)
-    assert omnibus["statistic"] == pytest.approx(float(test.statistic) / 4)
-    assert (omnibus["df1"], omnibus["df2"]) == (4, 32)
+    assert row["n"] == 33
+    assert row["n_by_condition"] == "alone 9, nonsupport 12, support 12"
+    assert (
+        "3 without speech stay in the model by the phases they have (alone 1, support 2)"
+        in (row["note"])
+    )
+    assert "1 with only a baseline" in row["note"]
+    assert one(table, "robust", window="preparation")["n"] == 35
+    assert one(table, "robust", "omnibus", "preparation, speech", "condition x phase")["n"] == 36
+
+
+def test_scores_that_were_left_out_leave_the_readings_of_that_window():
+    scores, courses, people = study()
+    speech = scores["window"] == "speech"
+    scores = scores.assign(delta=scores.value - scores.baseline, reason="")
+    few = speech & (scores["session"] == "p002")
+    scores.loc[few, "delta"] = np.nan
+    scores.loc[few, "reason"] = "value rests on 1 cuff readings, needs 2"
+    scores.loc[speech & (scores["session"] == "p012"), "quality"] = 0.2
+    scores.loc[scores["session"] == "p030", ["baseline", "delta"]] = np.nan
+    found = condition_contrasts(scores, participants=people, courses=courses, checks=False)
+    robust = found.statistics[found.statistics["errors"] == "robust"]
+    rows = robust[robust["term"] == "support - alone"].query("window == 'speech'")
+    assert set(rows["n_by_condition"]) == {"alone 9, nonsupport 11, support 13"}
+    row = one(found.statistics[found.statistics["analysis"] == "mixed model"], "robust")
+    assert "1 left out: value rests on 1 cuff readings, needs 2" in row["note"]
+    assert "1 left out: quality is below 0.5" in row["note"]
+    assert "1 left out: no baseline in the scores" in row["note"]
+    gone = (courses["session"] == "p030") | (
+        courses["session"].isin(["p002", "p012"]) & (courses["window"] == "speech")
+    )
+    expected = one(mixed(scores, courses[~gone], people), "robust")
+    assert row["estimate"] == expected["estimate"]
+    assert row["se"] == expected["se"]
+
+
+def test_without_a_mixed_model_only_complete_people_are_compared():
+    scores, _, people = study()
+    rng = np.random.default_rng(3)
+    # A value that falls as the baseline rises leaves no variance to a random intercept.
+    scores["value"] = 260 - scores["baseline"] + rng.normal(0, 2, len(scores))
+    scores.loc[(scores["session"] == "p005") & (scores["window"] == "speech"), "value"] = np.nan
+    table = mixed(scores, None, people)
+    row = one(table, "robust")
+    assert row["model"].startswith("gee(")
+    assert "no mixed model" in row["note"]
+    assert "people with baseline and speech only" in row["note"]
+    assert row["n"] == 35
+    delta = scores.assign(delta=scores.value - scores.baseline).query("window == 'speech'")
+    means = delta.groupby("condition")["delta"].mean()
+    assert row["estimate"] == pytest.approx(means["support"] - means["alone"])
+    assert "not tested" in one(table, "classical")["note"]
+
+
+def test_a_condition_of_one_is_counted_and_dyads_of_a_few_are_refused():
+    scores, courses, people = study(cells=(3, 3, 3))
+    people = people.assign(dyad=np.repeat(["a", "b", "c"], 3))
+    row = one(mixed(scores, courses, people), "robust")
+    assert np.isnan(row["p"])
+    assert "dyads are too few" in row["note"]
 
 
 def test_balanced_readings_give_the_difference_of_mean_changes():
@@ -161,7 +285,7 @@ def test_logarithm_of_a_course_stands_for_its_feature():
     assert "ln of HRV_RMSSD" in one(table, "robust")["note"]
     data = joined(courses, people).assign(value=lambda d: np.log(d.value))
     data = data.groupby(["participant", "phase", "condition", "sex"])["value"].mean().reset_index()
-    fit = sm.GEE.from_formula(FIXED, "participant", data).fit(cov_type="bias_reduced")
+    fit = smf.ols(FIXED, data).fit()
     assert one(table, "robust")["estimate"] == pytest.approx(fit.params[SPEECH])
 
 
@@ -224,3 +348,27 @@ def test_false_positives_when_people_differ_in_reactivity():
     # Four standard errors of the simulation around 5 %; a random intercept alone gives 30 %.
     assert (share < 0.05 + 0.072).all()
     assert 0.02 < share.mean() < 0.08
+
+
+def lose_speech_by_baseline(scores, courses, people, rng):
+    """In support, people with a baseline above 120 lose the speech with probability 0.6."""
+    first = scores.drop_duplicates("session").set_index("session")
+    support = first["condition"] == "support"
+    lost = first.index[support & (first["baseline"] > 120) & (rng.random(len(first)) < 0.6)]
+    gone = scores["session"].isin(lost) & (scores["window"] == "speech")
+    quiet = courses["session"].isin(lost) & (courses["window"] == "speech")
+    return scores[~gone], courses[~quiet], people
+
+
+@pytest.mark.parametrize("n", [pytest.param(6), pytest.param(60, marks=pytest.mark.slow)])
+def test_losses_that_depend_on_the_baseline_do_not_look_like_an_effect(n):
+    rng = np.random.default_rng(5)
+    found = []
+    for seed in range(n):
+        tables = study(seed, cells=(30, 30, 30), react=4.0, effect=(0.0, 0.0, 0.0))
+        row = one(mixed(*lose_speech_by_baseline(*tables, rng)), "robust")
+        found.append((row["estimate"], row["p"] < 0.05))
+    estimate, rejected = np.mean(found, axis=0)
+    # A standard error of one study is near 1.2 mmHg; comparing whoever is there is 4 mmHg off.
+    assert abs(estimate) < 4 * 1.2 / np.sqrt(n)
+    assert rejected <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / n)

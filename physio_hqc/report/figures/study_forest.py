@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from physio_hqc.report._format import signed
 from physio_hqc.report._study_style import SMALL_PT, key_above, name_axes, paper, place
 from physio_hqc.report._study_words import (
     contrast_name,
     effect,
+    estimate,
     interval,
     outcome_name,
     p_value,
@@ -101,7 +101,7 @@ def forest_figure(
         Outcome and window of each pair of panels (`forest_pages`).
     units : mapping of str to str
     level : str
-        Level of the intervals, for the heading.
+        Level of the intervals, for the heading; that of p goes with it.
 
     Returns
     -------
@@ -209,14 +209,16 @@ def _words(
     axis.set_axis_off()
     axis.set_ylim(float(rows["_y"].max()) + 0.8, -0.8)
     axis.set_xlim(0, 1)
+    alpha = 1 - float(level.removesuffix(" %")) / 100
     for row in rows.itertuples():
         y = float(rows.loc[row.Index, "_y"])
         weight = "bold" if row.main else "normal"
-        said = f"{signed(row.estimate, unit)} {interval(row.ci_low, row.ci_high, unit)}"
+        ends = row.ci_low, row.ci_high
+        said = f"{estimate(row.estimate, *ends, unit)} {interval(*ends, unit)}"
         for x, text, side in (
             (0.0, said, "left"),
             (_G_AT, effect(row.hedges_g), "right"),
-            (1.0, p_value(row.p_holm), "right"),
+            (1.0, p_value(row.p_holm, alpha=alpha), "right"),
         ):
             axis.text(x, y, text, fontsize=SMALL_PT, color=INK, va="center", ha=side,
                       fontweight=weight)  # fmt: skip
