@@ -17,7 +17,7 @@ from physio_hqc.report._study_facts import (
     md,
     numbers,
 )
-from physio_hqc.report._study_text_scores import recovery_times
+from physio_hqc.report._study_text_scores import no_cut_points, recovery_times
 from physio_hqc.report._study_text_tests import assumptions_summary, contrast, formulas, made_tests
 
 # ------------------------------------------------------------------------------- participants
@@ -139,6 +139,9 @@ def _proxy(facts: StudyFacts) -> Entry:
     item = "Allostatic-load proxy: indicators, cut points, missing values"
     if not facts.has("allostatic", "n_components"):
         return not_here(item, "no allostatic-load proxy was computed")
+    none = no_cut_points(facts)
+    if none:
+        return no(item, none)
     labels = list(dict.fromkeys(facts.column("allostatic", "label").astype(str)))
     return yes(item, f"{listed(md(label) for label in labels[:3])}; Methods")
 

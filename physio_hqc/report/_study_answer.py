@@ -155,7 +155,9 @@ def _differences(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame
     unit = facts.unit(outcome)
     name = outcome_words(outcome)
     found = [row for row in rows.itertuples() if _is_evidence(facts, row)]
-    other = [row for row in rows.itertuples() if not _is_evidence(facts, row)]
+    lost = [row for row in rows.itertuples() if _is_lost_to_holm(facts, row)]
+    none = [row for row in rows.itertuples() if not _is_evidence(facts, row)]
+    other = [row for row in none if not _is_lost_to_holm(facts, row)]
     start = f"{_adjusted(facts, rows.iloc[0])}, "
     parts = []
     if found:
@@ -163,9 +165,15 @@ def _differences(facts: StudyView, outcome: str, window: str, rows: pd.DataFrame
             f"{name} during {window} was "
             + listed([_difference(facts, row, unit) for row in found])
         )
+    if lost:
+        words = [_no_evidence(facts, row, unit) for row in lost]
+        about = "" if found else f" in {name} during {window}"
+        verb = "difference{} {} does" if len(lost) == 1 else "differences{} {} do"
+        said = verb.format(about, listed(words))
+        parts.append(f"the {said} not survive Holm's correction")
     if other:
         words = [_no_evidence(facts, row, unit) for row in other]
-        about = "" if found else f" in {name} during {window}"
+        about = "" if found or lost else f" in {name} during {window}"
         parts.append(f"there was no evidence of a difference{about} {_either(words)}")
     return f"{start}{'; '.join(parts)}."
 
@@ -179,6 +187,13 @@ def _either(words: list[str]) -> str:
 def _is_evidence(facts: StudyView, row: Any) -> bool:
     p = row.p_holm if math.isfinite(row.p_holm) else row.p
     return bool(p < facts.alpha)
+
+
+def _is_lost_to_holm(facts: StudyView, row: Any) -> bool:
+    """Whether the interval leaves out zero, yet the corrected p does not reject."""
+    if _is_evidence(facts, row) or not math.isfinite(row.p_holm):
+        return False
+    return bool(row.p < facts.alpha and (row.ci_low > 0 or row.ci_high < 0))
 
 
 def _adjusted(facts: StudyView, row: pd.Series) -> str:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from physio_hqc.report import figures
-from physio_hqc.report._format import listed
+from physio_hqc.report._format import listed, plural
 from physio_hqc.report._study_answer import main_window
 from physio_hqc.report._study_courses import course_means, means, shared_phases, with_change
+from physio_hqc.report._study_words import outcome_name
 from physio_hqc.report.figures.study_courses import MAX_PANELS
+from physio_hqc.report.figures.study_ratings import MAX_OUTCOMES
+from physio_hqc.report.figures.study_ratings import MAX_PANELS as MAX_RATING_PANELS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from physio_hqc.report._study_view import StudyView
 
 _MANY_CONTRASTS = 10
+_DAGGER = " † Participants spoke: no measure of vagal activity without a check of respiration."
 _BAND = "means with 95 % confidence {} (t, each condition on its own, not adjusted)"
 
 
@@ -86,10 +90,31 @@ def _courses(facts: StudyView) -> Iterator[Drawn]:
                 continue
             caption = (
                 f"{word.capitalize()} over the session: {_BAND.format('bands')}. Each phase "
-                "stands where it stands in the median session; phases are shaded and named."
+                "stands where it stands in the median session; phases are shaded and named. Lines "
+                "break where a phase has no point, or points lie more than three times their usual "
+                f"distance apart.{_without_points(table, phases, names)}"
             )
             name = _numbered(f"course_{'change' if value == 'change' else 'level'}", k, len(pages))
             yield Drawn("Time course", name, f"Time course, {word}", caption, figure)
+
+
+def _without_points(table: pd.DataFrame, phases: pd.DataFrame, names: list[str]) -> str:
+    """Name the phases in which a measure has no point."""
+    by_phases: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        has = set(table.loc[table["feature"] == name, "window"])
+        left = tuple(str(window) for window in phases["window"] if window not in has)
+        if left and has:
+            by_phases.setdefault(left, []).append(outcome_name(name))
+    if not by_phases:
+        return ""
+    said = "; ".join(
+        f"{listed(measures)} in {listed(list(left))}" for left, measures in by_phases.items()
+    )
+    return (
+        " A measure has no points in a phase without readings, or whose pieces are shorter than "
+        f"the measure needs: {said}."
+    )
 
 
 def score_means(facts: StudyView) -> pd.DataFrame:
@@ -100,19 +125,31 @@ def score_means(facts: StudyView) -> pd.DataFrame:
 
 def _reactivity(facts: StudyView) -> Iterator[Drawn]:
     summary = score_means(facts)
-    pages = _pages([name for name in facts.outcomes if name in set(facts.scores["feature"])], 9)
-    for k, names in enumerate(pages):
+    scores = facts.scores
+    outcomes = [name for name in facts.outcomes if name in set(scores["feature"])]
+    windows = [name for name in facts.task_windows if name in set(scores["window"])]
+    pages = figures.reactivity_pages(outcomes, windows, scores["condition"].nunique())
+    empty = [name for name in facts.task_windows if name not in windows]
+    aside = f" No participant has a change score in {listed(empty)}." if empty else ""
+    for k, (names, places) in enumerate(pages):
+        doubtful = _doubtful(facts, names, places)
         figure = figures.study_reactivity_figure(
-            facts.scores, summary, names, facts.task_windows, facts.looks, facts.units
-        )
+            scores[scores["window"].isin(places)], summary, names, places, facts.looks,
+            facts.units, doubtful,
+        )  # fmt: skip
         if figure is None:
             continue
         caption = (
             "Change from baseline in the task windows: every participant is a point; beside the "
-            f"points {_BAND.format('intervals')}."
+            f"points {_BAND.format('intervals')}.{aside}{_DAGGER if doubtful else ''}"
         )
         name = _numbered("reactivity", k, len(pages))
         yield Drawn("Reactivity", name, "Reactivity by condition", caption, figure)
+
+
+def _doubtful(facts: StudyView, outcomes: list[str], windows: list[str]) -> set[tuple[str, str]]:
+    """Outcomes and windows that carry the caution on speech."""
+    return {(o, w) for o in outcomes for w in windows if facts.is_doubtful(o, w)}
 
 
 def _forest(facts: StudyView) -> Iterator[Drawn]:
@@ -120,7 +157,8 @@ def _forest(facts: StudyView) -> Iterator[Drawn]:
     names = [name for name in facts.outcomes if name in set(rows["outcome"])]
     pages = figures.forest_pages(rows, names)
     for k, page in enumerate(pages):
-        figure = figures.forest_figure(rows, page, facts.units, facts.level)
+        doubtful = {group for group in page if facts.is_doubtful(*group)}
+        figure = figures.forest_figure(rows, page, facts.units, facts.level, doubtful)
         if figure is None:
             continue
         caption = (
@@ -128,6 +166,7 @@ def _forest(facts: StudyView) -> Iterator[Drawn]:
             f"each with its {facts.level} confidence interval (not corrected for multiplicity); p "
             "after Holm. Bold: the analysis that answers. Filled marks: robust standard errors; "
             "open marks: classical. The table below has every analysis."
+            f"{_DAGGER if doubtful else ''}"
         )
         name = _numbered("contrasts", k, len(pages))
         yield Drawn("Contrasts", name, "Planned contrasts", caption, figure)
@@ -174,10 +213,17 @@ def _recovery(facts: StudyView) -> Iterator[Drawn]:
             continue
         caption = (
             f"Return to baseline (the line at zero): {_BAND.format('bands')}; at the left, open "
-            "marks, the change during the task."
+            f"marks, the change during the task{_without_task(table, names)}."
         )
         name = _numbered("recovery", k, len(pages))
         yield Drawn("Recovery", name, "Recovery by condition", caption, figure)
+
+
+def _without_task(table: pd.DataFrame, names: list[str]) -> str:
+    """Name the measures that have no value of the task before recovery."""
+    known = set(table.loc[table["time_s"].isna() & table["mean"].notna(), "feature"])
+    left = [outcome_name(name) for name in names if name not in known]
+    return f" (none for {listed(left)}: no value in the task)" if left else ""
 
 
 def _proxy(facts: StudyView) -> Iterator[Drawn]:
@@ -205,9 +251,24 @@ def _ratings(facts: StudyView) -> Iterator[Drawn]:
             f"Ratings against change from baseline ({window}, and interaction windows in it): "
             "every participant and window is a point; one least-squares line per condition. r is "
             "the correlation within conditions (condition means taken out); it describes, the "
-            "table of associations tests."
+            f"table of associations tests.{_not_all(facts, pairs)}"
         )
         yield Drawn("Ratings", "ratings", "Ratings against reactivity", caption, figure)
+
+
+def _not_all(facts: StudyView, pairs: pd.DataFrame) -> str:
+    """Say how many ratings and outcomes there are, where not all are drawn."""
+    known = set(pairs["feature"])
+    outcomes = sum(name in known for name in facts.outcomes)
+    ratings = pairs["rating"].nunique()
+    shown = min(outcomes, MAX_OUTCOMES)
+    drawn = min(ratings, MAX_RATING_PANELS // max(shown, 1))
+    if shown == outcomes and drawn == ratings:
+        return ""
+    return (
+        f" Drawn are the first {drawn} of {plural(ratings, 'rating')} and the first {shown} of "
+        f"{plural(outcomes, 'outcome')}; all are in associations.csv."
+    )
 
 
 def _sensitivity(facts: StudyView) -> Iterator[Drawn]:

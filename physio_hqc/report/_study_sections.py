@@ -85,11 +85,7 @@ def sections(facts: StudyView, drawn: Sequence[Drawn]) -> Iterator[Section]:
     yield _section(facts, drawn, "Recovery", "recovery", _RECOVERY, [
         ("Half recovery and logistic curve", tables.recovery_table),
     ], "The sessions hold no recovery after a task.")  # fmt: skip
-    yield _section(facts, drawn, "Allostatic-load proxy", "allostatic", _PROXY, [
-        ("Allostatic-load proxy by condition", tables.proxy_table),
-        ("Means with bootstrap intervals", tables.proxy_summary_table),
-        ("Cut points", _cut_points),
-    ], "The allostatic-load proxy was not computed.")  # fmt: skip
+    yield _proxy(facts, drawn)
     yield _ratings(facts, drawn)
     yield _section(facts, drawn, "Assumptions", "assumptions", "", [
         ("Assumption checks and what followed", tables.assumptions_table),
@@ -182,6 +178,19 @@ def _cut_points(facts: StudyView) -> str:
     if not len(facts.table("cut_points")):
         return paragraph("The cut points were not kept.")
     return tables.cut_points_table(facts)
+
+
+def _proxy(facts: StudyView, drawn: Sequence[Drawn]) -> Section:
+    """Give the proxy with its tables, or one sentence where no cut point could be formed."""
+    name = "Allostatic-load proxy"
+    why = facts.no_cut_points
+    if why:
+        return Section(name, [Part(name, paragraph(why))])
+    return _section(facts, drawn, name, "allostatic", _PROXY, [
+        ("Allostatic-load proxy by condition", tables.proxy_table),
+        ("Means with bootstrap intervals", tables.proxy_summary_table),
+        ("Cut points", _cut_points),
+    ], "The allostatic-load proxy was not computed.")  # fmt: skip
 
 
 def _ratings(facts: StudyView, drawn: Sequence[Drawn]) -> Section:

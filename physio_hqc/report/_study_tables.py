@@ -560,12 +560,17 @@ def _check_statistic(row: Any) -> str:
 
 def _met(row: Any) -> str:
     """Say whether an assumption holds; a dash where it could not be checked."""
-    if row.consequence.startswith("not checked"):
+    empty = not any(math.isfinite(value) for value in (row.statistic, row.p, row.value))
+    if row.consequence.startswith("not checked") or (empty and not _is_true(row.passed)):
         return DASH
     word = {"true": "yes", "1": "yes", "1.0": "yes", "false": "no", "0": "no", "0.0": "no"}.get(
         row.passed.lower(), DASH
     )
     return f'<span class="pq-warn">{word}</span>' if word == "no" else word
+
+
+def _is_true(value: object) -> bool:
+    return str(value).lower() in ("true", "1", "1.0")
 
 
 def sensitivity_table(facts: StudyView) -> str:

@@ -47,7 +47,7 @@ def participants(facts: StudyFacts, cite: Cited) -> list[str]:
     flow = facts.table("flow")
     were = "was" if len(people) == 1 else "were"
     text = f"In all, {_starting(len(people))} {were} enrolled{_by_condition(facts, people)}."
-    text += f" {_sex_and_age(people)}"
+    text += f" {_sex_and_age(people)}{_dyads(people, flow)}"
     if {"status", "participant"} <= set(flow.columns):
         text += f" {_flow(flow)}"
     return [text, *_sample_table(facts)]
@@ -88,6 +88,31 @@ def _sex_and_age(people: pd.DataFrame) -> str:
         return "Sex and age are not in the participants table."
     text = "; ".join(parts)
     return f"They were {text}." if not text.startswith("age") else f"Their {text}."
+
+
+def _dyads(people: pd.DataFrame, flow: pd.DataFrame) -> str:
+    """How many dyads there are, who is without partner, and of how many both were analysed."""
+    if not {"id", "dyad"} <= set(people.columns):
+        return ""
+    dyad = people["dyad"].fillna("").astype(str).str.strip()
+    sizes = dyad[dyad != ""].value_counts()
+    whole = sizes[sizes > 1]
+    if not len(sizes):
+        return ""
+    alone = len(people) - int(whole.sum())
+    text = f" They formed {count_of(len(whole), 'dyad')}"
+    if alone:
+        text += f"; {numbers(alone)} {'was' if alone == 1 else 'were'} without partner"
+    large = int((whole > 2).sum())
+    if large:
+        text += f"; {numbers(large)} of these had more than two members"
+    if {"participant", "status"} <= set(flow.columns):
+        used = set(flow.loc[flow["status"] == "analysed", "participant"].astype(str))
+        here = people["id"].astype(str).isin(used).groupby(dyad).all()
+        both = int(here.reindex(whole.index).sum())
+        of = "all" if both == len(whole) else numbers(both)
+        text += f"; both partners were analysed in {of} of the dyads" if len(whole) else ""
+    return f"{text}."
 
 
 def _years(ages: np.ndarray) -> str:

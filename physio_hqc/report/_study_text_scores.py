@@ -11,6 +11,7 @@ from physio_hqc.report._study_facts import (
     StudyFacts,
     between,
     code,
+    commonest,
     count_of,
     finite,
     fixed,
@@ -23,6 +24,7 @@ from physio_hqc.report._study_facts import (
     spread,
 )
 from physio_hqc.report._study_sources import Cited
+from physio_hqc.report._verdict import RULE, window_verdict
 
 _NEEDS = ("session", "window", "feature")
 _MOST_REASONS = 4
@@ -105,19 +107,48 @@ def _poor_windows(facts: StudyFacts) -> str:
     table = poor_windows(facts)
     if not len(table):
         return ""
+    rows = facts.of_analysed("quality")
+    rows = rows[rows["kind"] == "phase"]
     bad = table[(table["poor"] > 0) | (table["withheld"] > 0)]
-    total = int(table["n"].sum())
+    streams = ", ".join(code(s) for s in table["stream"])
     if not len(bad):
-        return (
-            f"In all streams ({', '.join(code(s) for s in table['stream'])}; {numbers(total)} "
-            "phase windows) the quality was sufficient."
-        )
+        return f"{_index_range(facts, rows['quality'], streams)}{_verdicts(rows)}"
     parts = [
         f"{code(row.stream)} {row.poor} of {row.n} below the limit of quality, {row.withheld} with "
         "too little usable signal"
         for row in bad.itertuples()
     ]
-    return f"Phase windows affected: {'; '.join(parts)}."
+    return f"Phase windows affected: {'; '.join(parts)}.{_verdicts(rows)}"
+
+
+def _index_range(facts: StudyFacts, values: pd.Series, streams: str) -> str:
+    """Say that no window lies below the limit of quality, with the range that there was."""
+    known, total = finite(values), numbers(len(values))
+    if not len(known):
+        return f"Of the {total} phase windows ({streams}) no quality index is known."
+    left = len(values) - len(known)
+    span = f"{'range ' if known.min() < known.max() else ''}{between(known, '', 2)}"
+    aside = f"; none for {count_of(left, 'window')}" if left else ""
+    which = f"{numbers(len(known))} phase windows{' that have one' if left else ''} ({streams})"
+    floor = facts.config.get("quality_min")
+    if not isinstance(floor, int | float):
+        return f"The quality index of the {which} was known ({span}{aside})."
+    return f"In all {which} the quality index was at least {floor:g} ({span}{aside})."
+
+
+def _verdicts(rows: pd.DataFrame) -> str:
+    """How many windows the report calls fair and poor, by its own stricter rule."""
+    given = rows.reindex(columns=["stream", "usable_share", "quality", "corrected_share"])
+    words = pd.Series([window_verdict(row) for row in given.itertuples()], index=given.index)
+    rule = f" The report, whose rule is another ({RULE}), calls"
+    if not words.isin(("poor", "fair")).any():
+        return f"{rule} none of these windows poor or fair."
+    parts = []
+    for word in ("poor", "fair"):
+        mine = given.loc[words == word, "stream"].astype(str)
+        where = listed(f"{code(name)} {(mine == name).sum()}" for name in sorted(set(mine)))
+        parts.append(f"{numbers(len(mine))} {word}{f' ({where})' if where else ''}")
+    return f"{rule} {listed(parts)} of these windows."
 
 
 def _without_score(facts: StudyFacts) -> str:
@@ -132,12 +163,36 @@ def _without_score(facts: StudyFacts) -> str:
     mine = scores.merge(pairs, left_on=["feature", "window"], right_on=["outcome", "window"])
     if not len(mine):
         return ""
-    missing = int(mine["delta"].isna().sum())
+    left = mine[mine["delta"].isna()]
+    missing = len(left)
     were = "was" if missing < 2 else "were"
+    why = _why_missing(left["reason"]) if missing and "reason" in left else ""
     return (
         f"Of the {numbers(len(mine))} change scores of the tested outcomes in the tested windows, "
-        f"{numbers(missing) if missing else 'none'} {were} missing."
+        f"{numbers(missing) if missing else 'none'} {were} missing{f': {why}' if why else ''}."
     )
+
+
+def _why_missing(reasons: pd.Series) -> str:
+    """Reasons with their counts, the most frequent first; cautions say nothing of a gap."""
+    texts = [
+        next((p for p in str(text).split("; ") if p and not p.startswith("flag:")), "")
+        if pd.notna(text)
+        else ""
+        for text in reasons
+    ]
+    given = pd.Series(texts, dtype=object).replace("", "no reason given")
+    # Reasons that differ in a number only are one kind, shown by its commonest wording.
+    kinds = given.str.replace(r"\d+(\.\d+)?", "…", regex=True)
+    counts = kinds.value_counts()
+    order = sorted(counts.index, key=lambda kind: (-counts[kind], str(kind)))
+    said = []
+    for kind in order[:_MOST_REASONS]:
+        wordings = commonest(sorted(given[kinds == kind]))
+        more = " or alike" if len(wordings) > 1 else ""
+        said.append(f"{md(wordings[0])}{more} ({numbers(int(counts[kind]))})")
+    rest = int(sum(counts[kind] for kind in order[_MOST_REASONS:]))
+    return "; ".join([*said, *([f"other reasons ({numbers(rest)})"] if rest else [])])
 
 
 # ------------------------------------------------------------------------------- reactivity
@@ -255,11 +310,30 @@ def recovery(facts: StudyFacts, cite: Cited) -> list[str]:
         reached = len(finite(rows["half_recovery_s"]))
         text.append(
             "Half-recovery time is the first crossing of the middle between task and baseline, by "
-            f"linear interpolation; it was reached in {numbers(reached)} of "
-            f"{count_of(len(rows), 'course')}."
+            f"linear interpolation{_resolution(facts, rows)}; it was reached in "
+            f"{numbers(reached)} of {count_of(len(rows), 'course')}."
         )
     text += _logistic(rows, cite)
     return [" ".join(text)]
+
+
+def _resolution(facts: StudyFacts, rows: pd.DataFrame) -> str:
+    """How far apart the points of the courses are, between which a crossing was sought."""
+    courses = facts.of_analysed("courses")
+    needed = ["session", "window", "feature", "since_s", "duration_s"]
+    if not set(needed) <= set(courses.columns) or "feature" not in rows:
+        return ""
+    mine = courses[courses["window"].isin(set(rows["window"]))]
+    mine = mine[mine["feature"].isin(set(rows["feature"]))].sort_values(needed[:4])
+    lengths = finite(mine["duration_s"])
+    pieces = sorted(set(np.round(lengths[lengths > 0], 1)))
+    parts = [f"between {listed(f'{seconds:g}' for seconds in pieces)}-s means"] if pieces else []
+    readings = mine[~(pd.to_numeric(mine["duration_s"]) > 0)]
+    apart = finite(readings.groupby(needed[:3])["since_s"].diff())
+    if len(apart):
+        usual = spread(apart[apart > 0], "s", 0)
+        parts.append(f"between readings {usual} apart")
+    return f" {listed(parts)}" if parts else ""
 
 
 def recovery_times(facts: StudyFacts) -> list[float]:
@@ -315,6 +389,9 @@ def proxy(facts: StudyFacts, cite: Cited) -> list[str]:
     rows = facts.table("allostatic")
     if not len(rows) or not facts.has("allostatic", "n_components"):
         return []
+    none = no_cut_points(facts)
+    if none:
+        return [" ".join([f"{none[:1].upper()}{none[1:]}.", *_z_scores(facts)])]
     scored = rows[pd.to_numeric(rows["count"]).notna()] if "count" in rows else rows.iloc[:0]
     have = finite(rows["n_components"])
     defined = finite(facts.column("allostatic", "n_defined"))
@@ -332,11 +409,7 @@ def proxy(facts: StudyFacts, cite: Cited) -> list[str]:
         f"number of indicators they rest on and as a proportion of it. A score was given to "
         f"{len(scored)} of {count_of(len(rows), 'participant')}."
     )
-    if facts.has("allostatic", "z_mean"):
-        text.append(
-            "The z-score sum adds standardised indicators, protective ones reversed; its mean per "
-            "indicator serves where numbers of indicators differ."
-        )
+    text += _z_scores(facts)
     n_boot = facts.config.get("n_boot")
     if facts.has("allostatic", "z_low") and isinstance(n_boot, int):
         text.append(
@@ -344,6 +417,38 @@ def proxy(facts: StudyFacts, cite: Cited) -> list[str]:
             f"{facts.config.get('seed', 0)})."
         )
     return [" ".join(text), *_cut_points(facts)]
+
+
+def no_cut_points(facts: StudyFacts) -> str:
+    """Say that no cut point could be formed, and why; nothing where there is one or no table."""
+    cuts, rows = facts.table("cut_points"), facts.table("allostatic")
+    if not len(cuts) or "cut" not in cuts or len(finite(cuts["cut"])):
+        return ""
+    if facts.has("allostatic", "count"):
+        return ""
+    given = [
+        [str(text).removeprefix("flag:").strip() for text in table["reason"].dropna() if str(text)]
+        for table in (cuts, rows)
+        if "reason" in table
+    ]
+    # The cut points say why best; the notes of participants stand in where they do not.
+    found = next((texts for texts in given if texts), [])
+    why = "; ".join(md(text) for text in commonest(found)[:2])
+    what = (
+        "no count of indicators at risk" if facts.has("allostatic", "z_mean")
+        else "no allostatic-load proxy"
+    )  # fmt: skip
+    return f"no cut points could be formed{f': {why}' if why else ''}; {what} is given"
+
+
+def _z_scores(facts: StudyFacts) -> list[str]:
+    if not facts.has("allostatic", "z_mean"):
+        return []
+    text = (
+        "The z-score sum adds standardised indicators, protective ones reversed; its mean per "
+        "indicator serves where numbers of indicators differ."
+    )
+    return [text]
 
 
 def _missing(rows: pd.DataFrame) -> str:

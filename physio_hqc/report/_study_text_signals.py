@@ -41,6 +41,8 @@ MODALITIES = {
     "temp": "skin temperature",
     "acc": "acceleration",
 }
+FULL_SHARE = 0.9
+"""Below this usable share of a window, processing cautions on heart rate variability."""
 
 
 # ------------------------------------------------------------------------------- recording
@@ -386,7 +388,9 @@ def _gates(present: list[str], cite: Cited) -> list[str]:
     ]
     text = (
         f"Shorter windows than these gave no value: {listed(parts)}; values from windows below the "
-        f"recommended length carry a caution {cite('task_force', 'laborde')}."
+        f"recommended length carry a caution {cite('task_force', 'laborde')}. Values of windows of "
+        f"which less than {100 * FULL_SHARE:g} % was usable carry that share as a caution, as a "
+        "few wrong beats then weigh more."
     )
     return [text]
 
@@ -409,12 +413,14 @@ def _speech(facts: StudyFacts) -> str:
     if not facts.features & {"HRV_HF", "HRV_LnHF", "RSA_PorgesBohrer"}:
         return ""
     rows = facts.windows
-    speaking = rows[(rows["kind"] == "phase") & rows["speech"].astype(bool)]
+    speaking = rows[rows["kind"].isin(("phase", "interaction")) & rows["speech"].astype(bool)]
+    inside = (speaking["kind"] == "interaction").any()
     names = listed(code(name) for name in facts.speech_phases)
     least = facts.said("hrv", "min_breathing_in_hf", percent)
     known = speaking.get("breathing_in_hf", pd.Series(False, index=speaking.index)).astype(bool)
     return (
-        f"Participants spoke in {names}. Speech moves breathing out of the HF band; HF power and "
+        f"Participants spoke in {names}{' and in interaction windows there' if inside else ''}. "
+        "Speech moves breathing out of the HF band; HF power and "
         "respiratory sinus arrhythmia there carry the caution that they are no measure of vagal "
         f"activity, unless at least {least or '80 %'} of breathing was shown to lie inside the "
         f"band: this was so in {int(known.sum())} of {count_of(len(speaking), 'such window')}."

@@ -397,8 +397,7 @@ def assumptions_summary(facts: StudyFacts) -> pd.DataFrame:
     if not {"check", "test", "passed", "consequence"} <= set(rows.columns) or not len(rows):
         return pd.DataFrame(columns=["check", "test", "n", "failed", "consequence"])
     out = []
-    made = ~rows["consequence"].astype(str).str.startswith("not checked")
-    for (check, test), group in rows[made].groupby(["check", "test"], sort=False):
+    for (check, test), group in rows[checked(rows)].groupby(["check", "test"], sort=False):
         wrong = group[~group["passed"].astype(bool)]
         texts = commonest(str(text) for text in wrong["consequence"] if str(text))
         if check == "influence" and texts:
@@ -415,16 +414,41 @@ def assumptions_summary(facts: StudyFacts) -> pd.DataFrame:
     return pd.DataFrame(out, columns=["check", "test", "n", "failed", "consequence"])
 
 
+def checked(rows: pd.DataFrame) -> pd.Series:
+    """Which checks were made: one without any number was not, whatever `passed` holds."""
+    said = ~rows["consequence"].astype(str).str.startswith("not checked")
+    numbers = [name for name in ("statistic", "p", "value") if name in rows]
+    if not numbers:
+        return said
+    empty = rows[numbers].apply(pd.to_numeric, errors="coerce").isna().all(axis=1)
+    failed = ~rows["passed"].astype(str).str.lower().isin(("true", "1", "1.0"))
+    return said & ~(empty & failed)
+
+
+def _not_checked(facts: StudyFacts) -> str:
+    """How many checks could not be made, and why."""
+    rows = facts.table("assumptions")
+    if not {"passed", "consequence"} <= set(rows.columns) or not len(rows):
+        return ""
+    left = rows[~checked(rows)]
+    if not len(left):
+        return ""
+    texts = left["consequence"].fillna("").astype(str).str.removeprefix("not checked")
+    reasons = [text for text in commonest(texts.str.lstrip(": ")) if text]
+    why = f": {'; '.join(md(text) for text in reasons[:3])}" if reasons else ""
+    return f"{count_of(len(left), 'check')} could not be made{why}."
+
+
 def _checks(facts: StudyFacts) -> list[str]:
-    table = assumptions_summary(facts)
+    table, left = assumptions_summary(facts), _not_checked(facts)
     if not len(table):
-        return []
+        return [left] if left else []
     body = [
         [md(row.check), md(row.test), str(row.n), str(row.failed), md(row.consequence) or "–"]
         for row in table.itertuples()
     ]
     head = ["Assumption", "Test", "Models checked", "Not met", "Consequence where not met"]
-    return ["Checks of assumptions:", pipe_table(head, body)]
+    return ["Checks of assumptions:", pipe_table(head, body), *([left] if left else [])]
 
 
 def _sensitivity(facts: StudyFacts) -> str:

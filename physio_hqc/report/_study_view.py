@@ -25,7 +25,7 @@ _WORDS: Final = {
     "recovery": f"{_ID} window feature unit task_window logistic_reason reason source",
     "allostatic": "participant proxy label rule missing at_risk reason",
     "allostatic_summary": "proxy label score condition reason",
-    "cut_points": "component sex direction rule",
+    "cut_points": "component sex direction rule reason",
     "ratings": "participant session window scale name kind reason",
     "reliability": "scale subscale note",
     "descriptives": "feature unit window condition",
@@ -273,13 +273,30 @@ class StudyView:
         if "speech" not in windows:
             return []
         truth = windows["speech"].map(_is_true).astype(bool)
-        rows = windows.assign(speech=truth)
+        # What lies inside a phase with speech is spoken too, whatever its own row says.
+        phases = windows[truth & (windows["kind"] == "phase")]
+        spoken_in = pd.MultiIndex.from_frame(phases[["session", "window"]])
+        inside = pd.MultiIndex.from_frame(windows[["session", "phase"]]).isin(spoken_in)
+        rows = windows.assign(speech=truth | inside)
         if "breathing_in_hf" in windows:
             rows = rows.assign(
                 breathing_in_hf=windows["breathing_in_hf"].map(_is_true).astype(bool)
             )
         spoken = set(rows.loc[speech_matters(rows), "window"])
         return [name for name in self.window_order if name in spoken and name in self.task_windows]
+
+    @cached_property
+    def no_cut_points(self) -> str:
+        """Why there is no proxy at all, as a sentence; nothing where there is a score or a cut."""
+        cuts, rows = self.table("cut_points"), self.table("allostatic")
+        scores = [rows["count"], rows["z_sum"]]
+        if not len(cuts) or cuts["cut"].notna().any() or any(s.notna().any() for s in scores):
+            return ""
+        found = cuts["reason"] if (cuts["reason"] != "").any() else rows["reason"]
+        kinds = found[found != ""].str.removeprefix("flag:").str.strip().value_counts()
+        why = "; ".join(str(text) for text in kinds.index[:2])
+        after = f": {why}" if why else ""
+        return f"No cut points could be formed{after}; no allostatic-load proxy is given."
 
     def is_doubtful(self, feature: str, window: str) -> bool:
         """Whether a value carries the caution on speech."""

@@ -19,7 +19,7 @@ from physio_hqc.report.figures.study_forest import forest_figure, forest_pages
 from physio_hqc.report.figures.study_proxy import proxy_figure
 from physio_hqc.report.figures.study_quality import study_quality_figure
 from physio_hqc.report.figures.study_ratings import rating_pairs, ratings_figure
-from physio_hqc.report.figures.study_reactivity import study_reactivity_figure
+from physio_hqc.report.figures.study_reactivity import reactivity_pages, study_reactivity_figure
 from physio_hqc.report.figures.study_sensitivity import sensitivity_figure
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "rating_pairs",
     "ratings_figure",
     "reactivity_figure",
+    "reactivity_pages",
     "recovery_figure",
     "sensitivity_figure",
     "signals_figure",

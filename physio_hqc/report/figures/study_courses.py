@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from physio_hqc.report._study_style import (
     SMALL_PT,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MAX_PANELS = 6
 _LEFT, _RIGHT, _HEIGHT, _GAP, _BELOW = 15.0, 3.0, 27.0, 6.5, 9.0
 _LINE = 4.0
+_MOST_STEPS = 3.0
 
 
 def courses_figure(
@@ -77,7 +79,7 @@ def courses_figure(
         at = top + k * (_HEIGHT + _GAP)
         axis = place(figure, _LEFT, at, wide - _LEFT - _RIGHT, _HEIGHT)
         _shade(axis, phases)
-        _draw(axis, means[means["feature"] == feature], mine)
+        _draw(axis, means[means["feature"] == feature], mine, list(phases["window"]))
         if change:
             axis.axhline(0, color=INK, linewidth=0.7, zorder=1)
         said = with_unit("Change" if change else "Level", units.get(feature, ""))
@@ -110,14 +112,51 @@ def _span(phases: pd.DataFrame) -> tuple[float, float]:
     return start, max(stop, start + 1e-3)
 
 
-def _draw(axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def breaks(rows: pd.DataFrame, phases: Sequence[str] = ()) -> NDArray[np.intp]:
+    """Find the points of a course before which its line breaks.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        window, time_s; one course in the order of time.
+    phases : sequence of str
+        All phases in order: a line does not run across one without a point.
+
+    Returns
+    -------
+    ndarray of int
+        Places in `rows`; a line breaks also where points lie more than three times their usual
+        distance apart.
+    """
+    if len(rows) < 2:
+        return np.array([], dtype=np.intp)
+    steps = np.diff(rows["time_s"].to_numpy(dtype=float))
+    windows = rows["window"].astype(str).to_numpy()
+    same = windows[1:] == windows[:-1]
+    usual = float(np.median(steps[same] if same.any() else steps))
+    order = {str(name): k for k, name in enumerate(phases)}
+    place = np.array([order.get(name, np.nan) for name in windows], dtype=float)
+    return np.flatnonzero((steps > _MOST_STEPS * usual) | (np.diff(place) > 1)) + 1
+
+
+def _draw(
+    axis: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], phases: Sequence[str] = ()
+) -> None:
     for name, look in looks.items():
         mine = rows[rows["condition"] == name].sort_values("time_s", kind="stable")
-        x = mine["time_s"].to_numpy(dtype=float) / 60
-        low, high = mine["low"].to_numpy(dtype=float), mine["high"].to_numpy(dtype=float)
+        at = breaks(mine, phases)
+        x, mean, low, high = (
+            np.insert(mine[column].to_numpy(dtype=float), at, np.nan)
+            for column in ("time_s", "mean", "low", "high")
+        )
+        x = x / 60
         axis.fill_between(x, low, high, color=look.color, alpha=0.16, linewidth=0, zorder=2)
+        # A point that stands alone has no band that could be seen; its interval is a line.
+        known = np.concatenate([[False], np.isfinite(x), [False]])
+        alone = known[1:-1] & ~known[:-2] & ~known[2:] & np.isfinite(low)
+        axis.vlines(x[alone], low[alone], high[alone], color=look.color, linewidth=1.0, zorder=2)
         axis.plot(
-            x, mine["mean"].to_numpy(dtype=float), color=look.color, linestyle=look.line,
+            x, mean, color=look.color, linestyle=look.line,
             marker=look.marker, markersize=3.0, markeredgewidth=0, linewidth=1.2, zorder=3,
             label=plain(name) or "no condition", clip_on=False,
         )  # fmt: skip

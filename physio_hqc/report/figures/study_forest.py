@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -88,7 +88,11 @@ def _height(rows: int, terms: int) -> float:
 
 
 def forest_figure(
-    contrasts: pd.DataFrame, groups: Sequence[Group], units: Mapping[str, str], level: str = "95 %"
+    contrasts: pd.DataFrame,
+    groups: Sequence[Group],
+    units: Mapping[str, str],
+    level: str = "95 %",
+    doubtful: Collection[Group] = (),
 ) -> Figure | None:
     """Draw estimate and confidence interval of every contrast and every analysis.
 
@@ -102,6 +106,8 @@ def forest_figure(
     units : mapping of str to str
     level : str
         Level of the intervals, for the heading; that of p goes with it.
+    doubtful : collection of tuple
+        Outcomes and windows that get a dagger, for the caution on speech.
 
     Returns
     -------
@@ -129,7 +135,8 @@ def forest_figure(
         _estimates(left, part, ("estimate", "ci_low", "ci_high"))
         _terms(left, part)
         name_axes(left, x=with_unit("Difference", unit),
-                  title=f"{outcome_name(outcome)}: {plain(window)}")  # fmt: skip
+                  title=f"{outcome_name(outcome)}: {plain(window)}"
+                  f"{'†' if (outcome, window) in doubtful else ''}")  # fmt: skip
         right = place(figure, _BOXES["g"][0], at, _BOXES["g"][1], height)
         _estimates(right, part, ("hedges_g", "g_low", "g_high"))
         right.set_yticks([])
