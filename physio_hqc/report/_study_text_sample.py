@@ -261,6 +261,8 @@ def _lasted(lasted: np.ndarray, planned: float) -> str:
     """Say how long a phase took: the plan where sessions kept to it within a second."""
     if np.isfinite(planned) and (not len(lasted) or np.abs(lasted - planned).max() <= 1):
         return length(planned)
+    if not np.isfinite(planned) and not np.isfinite(lasted).any():
+        return "length not known"
     recorded = spread(lasted, "s", 0)
     return f"planned {length(planned)}, recorded {recorded}" if np.isfinite(planned) else recorded
 

@@ -725,3 +725,34 @@ def test_combined_windows_are_described():
     assert (
         "is the mean of" not in study_methods(StudyResult(None, tables, {}, {})).split("\n## R")[0]
     )
+
+
+def test_phases_of_a_table_without_times_have_no_length():
+    windows = pd.DataFrame(
+        {
+            "session": "p1",
+            "participant": "p1",
+            "condition": "a",
+            "window": ["baseline", "speech"],
+            "kind": "phase",
+            "label": ["baseline", "speech"],
+            "onset": np.nan,
+            "duration": np.nan,
+            "phase": ["baseline", "speech"],
+            "role": ["baseline", "task"],
+            "speech": [False, True],
+        }
+    )
+    people = pd.DataFrame({"id": ["p1"], "sex": ["female"], "age": [20.0], "condition": ["a"]})
+    flow = pd.DataFrame(
+        {
+            "participant": ["p1"],
+            "session": ["p1"],
+            "condition": ["a"],
+            "status": ["analysed"],
+            "reason": [""],
+        }
+    )
+    tables = {"participants": people, "flow": flow, "windows": windows}
+    text = study_methods(StudyResult(None, tables, {}, {}))
+    assert "`baseline` (length not known) and `speech` (length not known, with speech)" in text
