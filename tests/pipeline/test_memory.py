@@ -14,11 +14,16 @@ MOST_MB = 150
 HOURS = (2, 8)
 
 PROCESS = """
-import resource, sys
+import pathlib, re, resource, sys
 from physio_hqc.pipeline import process_session
 result = process_session(sys.argv[1], out_dir=sys.argv[2])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak / (1e6 if sys.platform == "darwin" else 1e3), len(result.tables["beats"]))
+if sys.platform == "darwin":
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+else:
+    # On Linux ru_maxrss begins with the size of the process that started this one.
+    status = pathlib.Path("/proc/self/status").read_text()
+    peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) / 1e3
+print(peak, len(result.tables["beats"]))
 """
 
 
