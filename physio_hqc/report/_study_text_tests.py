@@ -36,7 +36,7 @@ _BESIDE = {"classical": "classical standard errors", "robust": "robust standard 
 _BESIDE_HUBER, _BESIDE_SLOPES = "Huber's M-estimates", "estimates with a slope per condition"
 _SANDWICH = (
     "keep the estimates of the mixed model, with a covariance clustered by participant and "
-    "corrected for leverage (CR3 sandwich)"
+    "corrected for leverage (CR2 sandwich), and Satterthwaite degrees of freedom"
 )
 _GEE = (
     "rest on phase means, by generalized estimating equations with independence and bias-reduced "
@@ -313,7 +313,11 @@ def _robust_mixed(tested: pd.DataFrame, beside: bool, cite: Cited) -> str:
     models = tested["model"].astype(str)
     clustered = models.str.contains("sandwich", regex=False, case=False)
     text = ""
-    for found, how in ((tested[clustered], _SANDWICH), (tested[~clustered], _GEE)):
+    kinds = (
+        (tested[clustered], _SANDWICH, ("bell", "pustejovsky")),
+        (tested[~clustered], _GEE, ("liang", "mancl")),
+    )
+    for found, how, sources in kinds:
         if not len(found):
             continue
         by = ""
@@ -322,7 +326,7 @@ def _robust_mixed(tested: pd.DataFrame, beside: bool, cite: Cited) -> str:
             how = how.replace("clustered by participant", "clustered by dyad")
         start = "Robust tests" if beside or text else "Condition × phase was tested robustly: tests"
         text += (
-            f"{start} {how} {cite('liang', 'mancl')}{by} "
+            f"{start} {how} {cite(*sources)}{by} "
             f"({count_of(found['outcome'].nunique(), 'outcome')}). "
         )
     return text

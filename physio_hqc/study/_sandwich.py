@@ -20,7 +20,7 @@ def sandwich(
     within: Array,
     groups: NDArray[np.intp],
 ) -> Array | None:
-    """What every cluster does to generalized least squares coefficients (CR3).
+    """What every cluster does to generalized least squares coefficients (CR2).
 
     The sum of the outer products of the rows is their cluster-robust covariance.
 
@@ -63,13 +63,17 @@ def sandwich(
     there[group, column] = True
     shared = np.kron(np.eye(width // m), between) * (there[:, :, None] & there[:, None, :])
     covariance = shared + own[:, :, None] * np.eye(width)
-    weighted = np.linalg.solve(covariance, fixed)
-    bread = np.linalg.inv(np.einsum("gsp,gsq->pq", fixed, weighted))
-    maker = np.eye(width) - fixed @ bread @ weighted.transpose(0, 2, 1)
-    if np.abs(np.linalg.eigvals(maker)).min() < _FULL_LEVERAGE:
+    # Whitened by the fitted covariance the leverages are symmetric, and so is their correction.
+    root = np.linalg.cholesky(covariance)
+    fixed = np.linalg.solve(root, fixed)
+    off = np.linalg.solve(root, off[:, :, None])[:, :, 0]
+    bread = np.linalg.inv(np.einsum("gsp,gsq->pq", fixed, fixed))
+    free, axes = np.linalg.eigh(np.eye(width) - fixed @ bread @ fixed.transpose(0, 2, 1))
+    if free.min() < _FULL_LEVERAGE:
         return None
-    unshrunk = np.linalg.solve(maker, off[:, :, None])[:, :, 0]
-    scores = np.einsum("gsp,gs->gp", weighted, unshrunk)
+    turned = np.einsum("gsk,gs->gk", axes, off) / np.sqrt(free)
+    unshrunk = np.einsum("gsk,gk->gs", axes, turned)
+    scores = np.einsum("gsp,gs->gp", fixed, unshrunk)
     found: Array = scores @ bread
     return found
 

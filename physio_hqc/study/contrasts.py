@@ -181,11 +181,13 @@ def condition_contrasts(
     *Mixed model*: ``value ~ C(condition) * C(phase) + C(sex)`` over the readings or minutes of
     baseline and tasks, by restricted maximum likelihood with person-specific phase levels. The
     robust rows are the same estimates with a sandwich by participant (by dyad where there are any)
-    from the residuals and the fitted covariance, corrected for leverage (CR3); t and F have the
-    degrees of freedom of persons with the window, less conditions and covariates. A participant
-    who lacks a window stays in with baseline and the other windows: this assumes that readings are
-    missing at random given what is in the model (condition, covariates, the readings that are
-    there). ``n`` counts who has the window. Where a fit over all windows is not possible, a random
+    from the residuals, whitened by the fitted covariance and corrected for leverage (CR2; Bell &
+    McCaffrey 2002), with Satterthwaite degrees of freedom for variances that differ between
+    conditions: Welch's test of the changes where there are no covariates and nothing is missing.
+    Classical t and all F have the persons with the window, less conditions and covariates. A
+    participant who lacks a window stays in with baseline and the other windows: this assumes that
+    readings are missing at random given what is in the model (condition, covariates, the readings
+    that are there). ``n`` counts who has the window. Where a fit over all windows is not possible, a random
     intercept over baseline and one window takes its place, and where that fails, too, generalized
     estimating equations; both rest on people who have both values, as *delta* does, and so assume
     that what is missing does not depend on the change; *ANCOVA* allows it to depend on the

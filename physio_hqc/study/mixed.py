@@ -259,7 +259,7 @@ def with_sandwich(fit: MixedFit) -> MixedFit | str:
         fit,
         errors="robust",
         cov=influence.T @ influence,
-        model=f"{fit.model}, sandwich by {who} (CR3)",
+        model=f"{fit.model}, sandwich by {who} (CR2)",
         notes=notes,
         fewer=fewer,
         influence=influence,

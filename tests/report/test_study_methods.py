@@ -349,16 +349,16 @@ def test_nothing_is_described_where_nothing_could_be_fitted(tmp_path: Path) -> N
 
 GEE = "gee('value ~ x', groups=participant, cov_struct=Independence()).fit()"
 REML = "mixedlm('value ~ x', groups=participant, re_formula='1').fit(reml=True), t with 9 df"
-CR3 = f"{REML}, sandwich by participant (CR3)"
+CR2 = f"{REML}, sandwich by participant (CR2)"
 
 
 @pytest.mark.parametrize(
     ("models", "words", "absent"),
     [
-        ([CR3, CR3], ["(CR3 sandwich)", "clustered by participant", "(2 outcomes)"], "estimating"),
+        ([CR2, CR2], ["(CR2 sandwich)", "clustered by participant", "(2 outcomes)"], "estimating"),
         ([GEE, GEE], ["phase means, by generalized estimating"], "sandwich"),
-        ([CR3, GEE], ["(CR3 sandwich)", "phase means, by generalized estimating"], "dyads"),
-        ([CR3.replace("by participant", "by dyad")] * 2, ["clustered by dyad"], "phase means"),
+        ([CR2, GEE], ["(CR2 sandwich)", "phase means, by generalized estimating"], "dyads"),
+        ([CR2.replace("by participant", "by dyad")] * 2, ["clustered by dyad"], "phase means"),
     ],
 )
 def test_the_robust_mixed_model_is_the_one_of_the_table(
