@@ -187,11 +187,11 @@ def condition_contrasts(
     Classical t and all F have the persons with the window, less conditions and covariates. A
     participant who lacks a window stays in with baseline and the other windows: this assumes that
     readings are missing at random given what is in the model (condition, covariates, the readings
-    that are there). ``n`` counts who has the window. Where a fit over all windows is not possible, a random
-    intercept over baseline and one window takes its place, and where that fails, too, generalized
-    estimating equations; both rest on people who have both values, as *delta* does, and so assume
-    that what is missing does not depend on the change; *ANCOVA* allows it to depend on the
-    baseline.
+    that are there). ``n`` counts who has the window. Where a fit over all windows is not possible,
+    a random intercept over baseline and one window takes its place, and where that fails, too,
+    generalized estimating equations; both rest on people who have both values, as *delta* does,
+    and so assume that what is missing does not depend on the change; *ANCOVA* allows it to depend
+    on the baseline.
     A score without a change from baseline (too few readings, low quality) is left out of every
     analysis, of the mixed model's rows of that window, too.
     Limit: with 8 participants per condition, unequal variances and strongly skewed residuals
