@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "physio_hqc"
-BASE = ("errors", "config", "parallel")
+BASE = ("errors", "files", "config", "parallel")
 ROOMS = (
     *("session", "protocol", "signals", "features", "reactivity", "importers", "simulate"),
-    *("acquisition", "pipeline", "study", "report", "cli"),
+    *("acquisition", "pipeline", "exporters", "study", "report", "cli"),
 )
 
 

@@ -12,6 +12,8 @@ from typer.exceptions import Abort, TyperException
 
 import physio_hqc
 from physio_hqc.cli import (
+    INTERRUPTED,
+    UNHARMED,
     demo,
     devices,
     import_,
@@ -24,8 +26,6 @@ from physio_hqc.cli import (
     tag,
 )
 from physio_hqc.errors import PhysioError
-
-_INTERRUPTED = 128 + 2
 
 app = typer.Typer(
     name="physio-hqc",
@@ -87,13 +87,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TyperException as error:
         return _fail(error.format_message())
     except (KeyboardInterrupt, Abort):
-        code = _INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone; without this Python complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    if code == _INTERRUPTED:
-        typer.echo("interrupted: what was finished is whole, nothing is half", err=True)
+    if code == INTERRUPTED:
+        typer.echo(UNHARMED, err=True)
     return code if isinstance(code, int) else 0
 
 

@@ -9,8 +9,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from physio_hqc.errors import OutputError
+from physio_hqc.files import exchange_folders, hidden_sibling, locked
 from physio_hqc.pipeline.result import TABLES, SessionResult
 from physio_hqc.pipeline.schema import COLUMNS, Column, conform, data_dictionary
 
@@ -95,7 +95,7 @@ def write_results(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             return _replace(folder, tables, provenance, layout, finish)
     except OSError as error:
         raise OutputError(
@@ -166,10 +166,10 @@ def stored_provenance(folder: Path) -> dict[str, Any] | None:
 
 def restore(folder: Path) -> None:
     """Give the old results their name back if a run was killed between the two renames."""
-    old = _sibling(folder, "old")
+    old = hidden_sibling(folder, "old")
     if old.is_dir() and not folder.exists():
         try:
-            with _locked(folder):
+            with locked(folder):
                 if old.is_dir() and not folder.exists():
                     old.rename(folder)
         except OSError:
@@ -184,7 +184,7 @@ def _replace(
     finish: Callable[[Path], object] | None,
 ) -> dict[str, Any]:
     """Write the new folder beside the old one and exchange them; the lock is held."""
-    new, old = _sibling(folder, "new"), _sibling(folder, "old")
+    new, old = hidden_sibling(folder, "new"), hidden_sibling(folder, "old")
     if old.is_dir() and not folder.exists():
         old.rename(folder)
     for leftover in (new, old):
@@ -197,26 +197,12 @@ def _replace(
             finish(new)
         for other in others:
             _copy(other, new / other.relative_to(folder))
-        _exchange(folder, new, old)
+        exchange_folders(folder, new, old)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
     return written
-
-
-def _exchange(folder: Path, new: Path, old: Path) -> None:
-    """Let `new` take the name of `folder`; on any interruption `folder` is back as it was."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    try:
-        folder.rename(old)
-        new.rename(folder)
-    except BaseException:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise
 
 
 def _foreign(folder: Path, layout: Layout) -> list[Path]:
@@ -332,37 +318,3 @@ def _read_table(folder: Path, name: str, provenance: Mapping[str, Any]) -> pd.Da
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sibling(folder: Path, end: str) -> Path:
-    return folder.with_name(f".{folder.name}.{end}")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time write a session's results, where the system has file locks."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    path = _sibling(folder, "lock")
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        # Whoever held the lock before has deleted the file: then this is the lock of no name.
-        if _is_same(handle, path):
-            break
-        os.close(handle)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _is_same(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False

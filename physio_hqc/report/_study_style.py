@@ -42,7 +42,6 @@ _OTHERS: Final = (
     Look("#8C6D00", "p", (0, (1.0, 2.5))),
 )
 
-SINGLE_MM: Final = 89.0
 DOUBLE_MM: Final = 183.0
 SMALL_PT: Final = 7.0
 TEXT_PT: Final = 7.5

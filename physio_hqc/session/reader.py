@@ -432,6 +432,13 @@ class Stream:
         return self.physical(0, self.n_samples)
 
     @property
+    def stored(self) -> NDArray[Any]:
+        """All samples as the device gave them, in its own dtype; `samples` without the scale."""
+        with _damage(self._path):
+            raw: NDArray[Any] = self._stored(0, self.n_samples)
+        return raw
+
+    @property
     def times(self) -> NDArray[np.float64]:
         """Times of all samples, shape (N,), in seconds since the session's start."""
         if self._times is not None:

@@ -70,7 +70,6 @@ LAWS: tuple[Law, ...] = (
     Law("rmssd", "HRV_RMSSD", "ms", "sliding", 41.0, 0.40, 0.0, 0.20, 0.06, 0.15, True),
     Law("scl", "EDA_Tonic_Mean", "µS", "sliding", 5.5, 1.4, 0.0, 0.8, 0.2, 0.25),
 )
-BY_NAME: Mapping[str, Law] = MappingProxyType({law.name: law for law in LAWS})
 
 # How traits go together: systolic, diastolic, heart rate, RMSSD, skin conductance level.
 TRAITS = ("sbp", "dbp", "hr", "rmssd", "scl")

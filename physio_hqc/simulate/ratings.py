@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -39,23 +38,6 @@ _MIDDLE = 4.2
 _OCCASION_SD = 0.4
 _SUBSCALE_SD = 0.4
 _ITEM_SD = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Ratings:
-    """Answers, and the quality that they were drawn from.
-
-    Attributes
-    ----------
-    answers : DataFrame
-        One row per participant and window: participant, window, one column per item (whole
-        numbers from 1 to 7, missing where not answered).
-    quality : ndarray, shape (n,)
-        Quality of the connection of each person, 1 being the SD within a condition.
-    """
-
-    answers: pd.DataFrame
-    quality: FloatArray
 
 
 def draw_quality(

@@ -31,12 +31,6 @@ _TERM = text("term", "Effect, covariate, contrast (first minus second) or condit
 _SEE = "see unit"
 
 
-def _known(*names: str) -> tuple[Column, ...]:
-    """Columns of the features table of a session, by name."""
-    by_name = {column.name: column for column in OF_SESSION["features"]}
-    return tuple(by_name[name] for name in names)
-
-
 _COURSES = (
     _SESSION,
     _PERSON,

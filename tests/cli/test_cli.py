@@ -214,12 +214,28 @@ def test_demo_never_replaces_what_somebody_recorded(capsys: pytest.CaptureFixtur
     assert Path("demo/sessions/P001.h5").read_bytes() == SAMPLE.read_bytes()
 
 
-@pytest.mark.parametrize("delay_s", [0.7, 2.0, 3.5])
+def test_ctrl_c_while_the_program_is_still_loading(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "physio_hqc", "demo"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["interrupted: what was finished is whole, nothing is half"]
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 1.3, 2.8])
 def test_ctrl_c_leaves_no_half_results(tmp_path: Path, delay_s: float) -> None:
     command = [sys.executable, "-m", "physio_hqc", "demo", "--out", "demo"]
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, process_group=0
     ) as process:
+        while not (tmp_path / "demo").exists() and process.poll() is None:
+            time.sleep(0.01)
         time.sleep(delay_s)
         os.killpg(process.pid, signal.SIGINT)
         _, message = process.communicate(timeout=60)

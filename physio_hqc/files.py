@@ -1,0 +1,234 @@
+"""Files and folders that appear whole or not at all, and locks between processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from physio_hqc.errors import OutputError
+
+_LONGEST_NAME = 200  # bytes of a name that still has room for what a hidden sibling adds
+
+
+def hidden_sibling(path: Path, end: str) -> Path:
+    """Name a file or folder beside `path` that listings leave out.
+
+    Parameters
+    ----------
+    path : Path
+    end : str
+        What it is for, such as ``"lock"``.
+
+    Returns
+    -------
+    Path
+        ``.NAME.end``; a long name is shortened, because file systems allow 255 bytes.
+
+    Examples
+    --------
+    >>> hidden_sibling(Path("derivatives/p01"), "lock").name
+    '.p01.lock'
+    """
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        # Two long names that begin alike must not share a sibling.
+        mark = uuid.uuid5(uuid.NAMESPACE_URL, name).hex
+        name = os.fsencode(name)[:64].decode("utf-8", "ignore") + mark
+    return path.with_name(f".{name}.{end}")
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Write a file under a hidden name, and give it its own once it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or replace; its folder is made where it is missing.
+
+    Yields
+    ------
+    Path
+        The hidden file to write.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written. Then, and after any other exception, `path` is as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "table.csv"
+    >>> with replaced_file(path) as part:
+    ...     _ = part.write_text("a,b")
+    >>> path.read_text()
+    'a,b'
+    """
+    part = _fresh(path)
+    with _as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: choose another name")
+        try:
+            yield part
+            _sync(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder under a hidden name, and give it its own once it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to make or replace; what it held is gone afterwards.
+
+    Yields
+    ------
+    Path
+        The hidden folder, empty.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written. Then, and after any other exception, `path` is as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "tables"
+    >>> with replaced_folder(path) as part:
+    ...     _ = (part / "a.csv").write_text("1")
+    >>> [file.name for file in path.iterdir()]
+    ['a.csv']
+    """
+    part, old = _fresh(path), _fresh(path)
+    with _as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file: a folder of that name is needed")
+        try:
+            part.mkdir()
+            yield part
+            exchange_folders(path, part, old)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def exchange_folders(folder: Path, new: Path, old: Path) -> None:
+    """Let `new` take the name of `folder`, which is then `old`.
+
+    Parameters
+    ----------
+    folder, new, old : Path
+        On one file system. On any interruption `folder` is back as it was.
+    """
+    if not folder.exists():
+        new.rename(folder)
+        return
+    try:
+        folder.rename(old)
+        new.rename(folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Let one process at a time work on `path`, where the system has file locks.
+
+    The lock ends with its process, however that ends. It is a hidden file beside `path`, gone
+    when the lock is.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder, which need not exist.
+    wait : bool
+        Wait for whoever has it; otherwise refuse.
+
+    Raises
+    ------
+    OutputError
+        If another process has it (without `wait`), or the folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "key.csv"
+    >>> with locked(path):
+    ...     _ = path.write_text("mine")
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+    lock = hidden_sibling(path, "lock")
+    with _as_output_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+            try:
+                fcntl.flock(handle, how)
+            except BlockingIOError:
+                os.close(handle)
+                raise OutputError(
+                    f"{path} is being written by another process: wait for it to end"
+                ) from None
+            except BaseException:
+                os.close(handle)
+                raise
+            # Whoever held the lock before has deleted the file: then this is the lock of no name.
+            if _is_same(handle, lock):
+                break
+            os.close(handle)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def _as_output_error(path: Path) -> Iterator[None]:
+    """Say in one line why something could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); "
+            "choose a place that you may write to"
+        ) from error
+
+
+def _fresh(path: Path) -> Path:
+    return hidden_sibling(path, f"{uuid.uuid4().hex[:8]}.part")
+
+
+def _sync(path: Path) -> None:
+    """Have the system write the file to the disk before it takes its name."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
