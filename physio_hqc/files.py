@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,88 @@ def hidden_sibling(path: Path, end: str) -> Path:
         mark = uuid.uuid5(uuid.NAMESPACE_URL, name).hex
         name = os.fsencode(name)[:64].decode("utf-8", "ignore") + mark
     return path.with_name(f".{name}.{end}")
+
+
+def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Refuse the name of a file that cannot be made, before any work is done for nothing.
+
+    Parameters
+    ----------
+    path : path-like
+    overwrite : bool
+        Let it exist.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OutputError
+        If it is a folder or no name of a file, or exists (without `overwrite`).
+
+    Examples
+    --------
+    >>> new_file("n" * 300 + ".h5")
+    Traceback (most recent call last):
+    ...
+    physio_hqc.errors.OutputError: nnn...h5 cannot be written (File name too long); choose another name
+    """  # noqa: E501 - a message stands on one line
+    target = Path(path)
+    try:
+        found = target.lstat()
+    except FileNotFoundError:
+        return target
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{target} cannot be written ({reason}); choose another name") from error
+    if stat.S_ISDIR(found.st_mode) or target.is_dir():
+        raise OutputError(f"{target} is a folder: name a file")
+    if not overwrite:
+        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
+    return target
+
+
+def folder_in(folder: str | os.PathLike[str], name: str) -> Path:
+    """Folder of one session in a folder of results.
+
+    Raises
+    ------
+    OutputError
+        If the session's name would make it another folder, such as ``..``, or no folder at all.
+
+    Examples
+    --------
+    >>> folder_in("derivatives", "p01").as_posix()
+    'derivatives/p01'
+    >>> folder_in("derivatives", "..")
+    Traceback (most recent call last):
+    ...
+    physio_hqc.errors.OutputError: '..' cannot be the name of a session's folder: rename its file
+    """
+    if name in ("", ".", "..") or name != Path(name).name or not _is_text(name):
+        raise OutputError(f"{name!r} cannot be the name of a session's folder: rename its file")
+    if "\0" in os.fspath(folder):
+        raise OutputError(f"{os.fspath(folder)!r} is no name of a folder")
+    found = Path(folder) / name
+    try:
+        found.lstat()
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        raise OutputError(
+            f"{found} cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    return found
+
+
+def _is_text(name: str) -> bool:
+    """Whether tables can hold it: a file's name may be bytes that are no letters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
 
 
 @contextmanager

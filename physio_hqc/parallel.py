@@ -72,7 +72,7 @@ def run_parallel(
     )
     strangers = set(active_children())
     try:
-        with _one_thread_each(), _sigint_blocked():
+        with _one_thread_each(), sigint_blocked():
             numbers = {pool.submit(_task, work, call): k for k, call in enumerate(calls)}
         for done in as_completed(numbers):
             take(numbers[done], done.result())
@@ -122,7 +122,7 @@ def _task(work: Callable[..., Any], call: tuple[Any, ...]) -> Any:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
+def sigint_blocked() -> Iterator[None]:
     """Start processes that leave Ctrl-C to their parent, from their first instruction on.
 
     They inherit the mask; here a Ctrl-C that came meanwhile arrives at the end.

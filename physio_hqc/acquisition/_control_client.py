@@ -62,6 +62,13 @@ def send_command(
     ------
     RecordingError
         If no running recording, or more than one, fits the target, or it refuses the command.
+
+    Examples
+    --------
+    >>> from physio_hqc.acquisition import send_command
+    >>> send_command("nobody_records_this", "mark", "slide_3")
+    Traceback (most recent call last):
+    physio_hqc.errors.RecordingError: ...
     """
     stamp = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
     check_command(action, label, {} if payload is None else payload)

@@ -38,6 +38,7 @@ from physio_hqc.acquisition.recorder import Recorder
 from physio_hqc.acquisition.source import Source, SourceState, StreamInfo
 from physio_hqc.acquisition.view import Alert, RecordingState, RecordingView, SourceView, StreamView
 from physio_hqc.errors import OutputError, PhysioError, RecordingError
+from physio_hqc.files import new_file
 from physio_hqc.session import SessionWriter
 
 _TICK_S: Final = 0.02
@@ -67,6 +68,20 @@ class Recording(Diary):
 
     The methods that an experimenter's key or another program triggers return "" when done, else
     why not. Their `at` is the session time at which it happened; now by default.
+
+    Examples
+    --------
+    >>> from physio_hqc.acquisition import Recording, RecordingPlan, make_source
+    >>> from physio_hqc.protocol import load_protocol
+    >>> plan = RecordingPlan(
+    ...     out="p01.h5",
+    ...     protocol=load_protocol("lepore_1993"),
+    ...     sources=(make_source("simulator:seed=1"),),
+    ...     condition="support",
+    ... )
+    >>> recording = Recording(plan)
+    >>> recording.state, recording.finished
+    ('preflight', False)
     """
 
     def __init__(
@@ -204,6 +219,7 @@ class Recording(Diary):
 
     async def _open(self) -> None:
         """Learn which streams there are, and make the file for them."""
+        new_file(self.plan.out, overwrite=True)
         if self.plan.out.exists():
             raise OutputError(f"{self.plan.out} exists already: a recording never overwrites one")
         try:

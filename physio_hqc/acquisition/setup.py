@@ -127,6 +127,8 @@ def device_from_text(text: str) -> SetupDevice:
     head, equals, serial = text.partition("=")
     if not head.strip():
         raise ConfigError("a device needs a name, such as polar_h10")
+    if not text.isprintable():
+        raise ConfigError(f"device {text[:40]!r}: a name has letters only")
     if len(text) > _MAX_TEXT:
         raise ConfigError(f"device {text[:40]!r}… is too long a name")
     if not equals or ":" in head:

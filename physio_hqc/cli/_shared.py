@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+
+_TURNS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -51,10 +55,26 @@ def table(*columns: str, title: str = "", right: Sequence[str] = ()) -> Table:
 
 
 def escape(text: object) -> str:
-    """Text from a file, shown as it is and never as markup."""
+    """Text from a file, shown as it is and never as markup or as a command to the terminal."""
     from rich.markup import escape as rich_escape
 
-    return rich_escape(str(text))
+    return rich_escape(shown(text))
+
+
+def shown(text: object) -> str:
+    r"""Text in one line, without what could move the cursor of a terminal or turn its writing.
+
+    Examples
+    --------
+    >>> shown("two\nlines\x1b[2J")
+    'two lines�[2J'
+    """
+    spaced = re.sub(r"\s", " ", str(text))
+    return "".join("�" if _moves(letter) else letter for letter in spaced)
+
+
+def _moves(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cc" or unicodedata.bidirectional(letter) in _TURNS
 
 
 def in_parallel(

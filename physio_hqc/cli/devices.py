@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from physio_hqc.acquisition.source import BleBackend
 
 app = typer.Typer(
-    no_args_is_help=True, help="Wearables and their profiles.", rich_markup_mode="markdown"
+    no_args_is_help=True,
+    help="Wearables and their profiles: list the known ones, scan the air, test one.\n\n"
+    "For example: physio-hqc devices scan. A profile is a YAML file that says how to talk to a "
+    "device; its name is what record --device takes.",
+    rich_markup_mode="markdown",
 )
 
 _T = TypeVar("_T")
@@ -43,6 +47,8 @@ def devices() -> None:
 @app.command("list")
 def list_(as_json: _Json = False) -> None:
     """List the device profiles that are known.
+
+    Their names are what test and **record --device** take. No Bluetooth is needed.
 
     For example:
 
@@ -73,6 +79,9 @@ def list_(as_json: _Json = False) -> None:
 @app.command("scan")
 def scan(seconds: _Seconds = 10.0, virtual: _Virtual = False, as_json: _Json = False) -> None:
     """List what is in the air, and which profile fits.
+
+    Put the strap on or wake the device first: most send nothing otherwise. Without Bluetooth it
+    says what is missing; --virtual shows how it looks.
 
     For example:
 
@@ -122,6 +131,8 @@ def try_(
     as_json: _Json = False,
 ) -> None:
     """Show some seconds of a device: live values, then rates, lag, gaps and troubles.
+
+    Nothing is recorded: it is the check before a session.
 
     For example:
 

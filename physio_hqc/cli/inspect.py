@@ -22,6 +22,10 @@ def inspect(
 ) -> None:
     """Show streams, rates, gaps, clock drift, events and quality at a glance.
 
+    FILE is a session file, as import, record and simulate make them; also one that is being
+    recorded. Nothing is written. Look here before **process**: a stream that is missing or has
+    gaps, and phases without events, are seen at once.
+
     For example:
 
         physio-hqc inspect sample_recordings/support.h5

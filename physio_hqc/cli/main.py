@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ import physio_hqc
 from physio_hqc.cli import (
     INTERRUPTED,
     UNHARMED,
+    batch,
     demo,
     devices,
+    export,
     import_,
     inspect,
     process,
@@ -25,6 +28,7 @@ from physio_hqc.cli import (
     study,
     tag,
 )
+from physio_hqc.cli._shared import shown
 from physio_hqc.errors import PhysioError
 
 app = typer.Typer(
@@ -37,11 +41,16 @@ app = typer.Typer(
         "From recordings of ECG, blood pressure and EDA to cardiovascular reactivity.\n\n"
         "Begin with **physio-hqc demo**. With your own data: **import** a vendor file, "
         "**inspect** the session file, **process** it to tables and a report; **study** compares "
-        "the conditions of many sessions. In the laboratory: "
-        "**record** a session from wearables; **record --virtual** rehearses it without any."
+        "the conditions of many sessions. Hundreds of files: **batch**. Other tools: **export**. "
+        "In the laboratory: "
+        "**record** a session from wearables; **record --virtual** rehearses it without any.\n\n"
+        "Exit codes: 0 done; 2 an error, told in one line, or one session of several failed; "
+        "130 stopped by Ctrl-C."
     ),
 )
+app.command("batch")(batch.batch)
 app.command("demo")(demo.demo)
+app.command("export")(export.export)
 app.command("import")(import_.import_)
 app.command("inspect")(inspect.inspect)
 app.command("process")(process.process)
@@ -70,12 +79,28 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 an error of the user's, 130 interrupted."""
+    """Run the command line and exit: 0 done, 2 an error of the user's, 130 interrupted.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows ``physio-hqc``; by default what this process was started with.
+
+    Examples
+    --------
+    >>> try:
+    ...     main(["--version"])
+    ... except SystemExit as done:
+    ...     print(done.code)
+    physio_hqc ...
+    0
+    """
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    _print_anything()
     try:
         code = app(
             args=None if arguments is None else list(arguments),
@@ -97,6 +122,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _print_anything() -> None:
+    """Let names through that this terminal has no letters for, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _fail(message: str) -> int:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {shown(' '.join(message.split()))}", err=True)
     return 2

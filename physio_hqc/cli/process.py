@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from physio_hqc.cli._shared import console, escape, in_parallel
+from physio_hqc.cli._shared import console, escape, in_parallel, shown
 from physio_hqc.errors import OutputError, PhysioError
 
-REPORT = "report.html"
+if TYPE_CHECKING:
+    from physio_hqc.pipeline import SessionResult
 
 
 def process(
@@ -29,7 +30,7 @@ def process(
 ) -> None:
     """Turn session files into features per window, reactivity and a report.
 
-    Leaves DIR/<session>/ with features.csv, reactivity.csv, quality.csv, windows.csv, beats.csv,
+    Leaves DIR/SESSION/ with features.csv, reactivity.csv, quality.csv, windows.csv, beats.csv,
     pressure_beats.csv, breaths.csv, scr.csv, scr_latency.csv, a data dictionary (.json) beside
     each, provenance.json and report.html.
     A session whose input, settings and version have not changed is left as it is. One bad session
@@ -54,7 +55,7 @@ def process(
             _notice(folder)
     if failures:
         for error in failures[:-1]:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {shown(error)}", err=True)
         raise failures[-1]
 
 
@@ -66,22 +67,21 @@ def process_one(path: Path, config: str | None, out: Path, report: bool) -> tupl
     PhysioError
         If the session cannot be processed or its results cannot be written.
     """
-    from physio_hqc.pipeline import load_pipeline_config, process_session
+    from physio_hqc.pipeline import load_pipeline_config
+    from physio_hqc.pipeline._batch_worker import process_with_report
 
     settings = load_pipeline_config(config)
-    result = process_session(path, settings, out_dir=out)
-    folder = out / result.name
-    page = folder / REPORT
-    if not report or (result.up_to_date and page.exists()):
-        return folder, not result.up_to_date
-    if result.up_to_date:
-        result = process_session(path, settings)
+    result, done = process_with_report(path, settings, out, write_page if report else None)
+    return out / result.name, done
+
+
+def write_page(path: Path, result: SessionResult, page: Path) -> None:
+    """Write the report of a processed session."""
     from physio_hqc.report import write_session_report
     from physio_hqc.session import open_session
 
     with open_session(path) as session:
         write_session_report(session, result, page)
-    return folder, True
 
 
 def _notice(folder: Path) -> None:
@@ -93,7 +93,7 @@ def _notice(folder: Path) -> None:
         return
     for text in provenance.get("notices", []):
         if "closed" in str(text):
-            typer.echo(f"notice: {folder.name}: {text}", err=True)
+            typer.echo(f"notice: {shown(folder.name)}: {shown(text)}", err=True)
             return
 
 

@@ -79,7 +79,8 @@ def record(
 ) -> None:
     """Record a session: live screen, tags from the keyboard, and nothing lost.
 
-    Pre-flight first waits until every stream flows. Stop with Q, Ctrl-C, or by closing the
+    PROTOCOL gives phases, their times and ratings; each --device is one source. Leaves OUT, a
+    session file for inspect and process. Pre-flight first waits until every stream flows. Stop with Q, Ctrl-C, or by closing the
     terminal: the file is closed cleanly. Tag it from another program with 'physio-hqc tag'.
 
     For example:

@@ -13,7 +13,9 @@ from physio_hqc.cli._shared import console, escape, progress_bar
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Simulate sessions and studies whose truth is known.",
+    help="Simulate sessions and studies whose truth is known.\n\n"
+    "For example: physio-hqc simulate session --out P01.h5. Try a design before the laboratory has "
+    "data, or see what processing makes of known beats.",
     rich_markup_mode="markdown",
 )
 
@@ -43,6 +45,9 @@ def session(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Simulate one participant's session; the truth is saved beside it.
+
+    Leaves OUT, a session file to inspect and process, and OUT's name with _truth.npz: true beats,
+    pressure and responses, to compare with what processing finds.
 
     For example:
 
@@ -171,7 +176,10 @@ def study(
         bool, typer.Option("--overwrite", help="Replace sessions of the same name.")
     ] = False,
 ) -> None:
-    """Simulate a study: sessions, participants.csv, ratings.csv, and what is true of them.
+    r"""Simulate a study: sessions, participants.csv, ratings.csv, and what is true of them.
+
+    Leaves in OUT a session file per participant with its truth, participants.csv and ratings.csv.
+    Then: physio-hqc process OUT/\*.h5, and physio-hqc study.
 
     For example:
 

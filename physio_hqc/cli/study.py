@@ -62,10 +62,11 @@ def study(
 ) -> None:
     """Answer the design's question: how conditions differ in reactivity.
 
-    Leaves OUT/ with reactivity.csv, recovery.csv, allostatic.csv (the allostatic-load proxy),
-    descriptives.csv, statistics.csv, assumptions.csv, sensitivity.csv, power.csv,
-    associations.csv and more, each with a data dictionary (.json), and report.html, figures/
-    (SVG and PNG) and methods.md.
+    Reads what process or batch left in SOURCE, and a table of the participants (columns id,
+    condition, and as known sex, age, session, covariates). Leaves OUT/ with reactivity.csv,
+    recovery.csv, allostatic.csv (the allostatic-load proxy), descriptives.csv, statistics.csv,
+    assumptions.csv, sensitivity.csv, power.csv, associations.csv and more, each with a data
+    dictionary (.json), and report.html, figures/ (SVG and PNG) and methods.md.
 
     For example:
 

@@ -3,6 +3,10 @@
 One row per window, one column per feature, named as NeuroKit2 names it. Every table carries
 ``attrs["reasons"]``: for each column one text per window, which says why a value is NaN or what
 caution a present value carries. `FEATURES` describes every column with unit and source.
+
+Arrays may be lists, tuples, Series with any index, nullable or masked, of any numeric type;
+windows (m, 2) may also be a table with onset and offset, or onset and duration. Inputs are never
+changed; texts and what has too many dimensions are a `SignalError`.
 """
 
 import lazy_loader

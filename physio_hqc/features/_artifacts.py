@@ -19,8 +19,6 @@ def as_stretches(artifacts: pd.DataFrame | ArrayLike | None) -> FloatArray:
     """
     if artifacts is None:
         return np.empty((0, 2))
-    if isinstance(artifacts, pd.DataFrame) and {"onset_s", "offset_s"} <= set(artifacts.columns):
-        artifacts = artifacts[["onset_s", "offset_s"]].to_numpy(dtype=np.float64)
     stretches = as_window_array(artifacts, (0.0, 0.0), "artifacts")
     if not len(stretches):
         return stretches

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from physio_hqc.errors import SignalError
 from physio_hqc.features import _transfer, _xbrs
 from physio_hqc.features._windows import Reasons, as_windows
-from physio_hqc.signals._checks import as_signal, true_runs
+from physio_hqc.signals._checks import as_signal, as_table, true_runs
 from physio_hqc.signals.beats import Beats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+PRESSURE_BEATS = "what detect_pressure_beats returns"
 
 _PARAMETERS = (
     "BRS_Lag",
@@ -393,15 +394,11 @@ def pair_pressure_with_intervals(
     >>> pair_pressure_with_intervals([0.0, 0.8, 1.7, 2.5], pressure)[1].tolist()
     [120.0, nan, 124.0]
     """
-    missing = [n for n in ("systole_s", "SBP", "valid") if n not in pressure_beats]
-    if missing:
-        raise SignalError(
-            f"pressure_beats lacks {missing}: pass what detect_pressure_beats returns"
-        )
+    needed = ("systole_s", "SBP", "valid")
+    table = as_table(pressure_beats, needed, "pressure_beats", source=PRESSURE_BEATS)
     times, rr = _intervals_of(beats)
-    valid = pressure_beats["valid"].to_numpy(dtype=bool)
-    systole = pressure_beats["systole_s"].to_numpy(dtype=np.float64)[valid]
-    pressure = pressure_beats["SBP"].to_numpy(dtype=np.float64)[valid]
+    valid = table["valid"].to_numpy()
+    systole, pressure = table["systole_s"].to_numpy()[valid], table["SBP"].to_numpy()[valid]
     sbp = np.full(rr.size, np.nan)
     slot = np.searchsorted(times, systole, side="right") - 1
     inside = (slot >= 0) & (slot < rr.size)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
-from physio_hqc.features._baroreflex import pair_pressure_with_intervals
+from physio_hqc.features._baroreflex import PRESSURE_BEATS, pair_pressure_with_intervals
 from physio_hqc.features._windows import Reasons, as_windows
-from physio_hqc.signals._checks import as_signal
+from physio_hqc.signals._checks import as_signal, as_table
 from physio_hqc.signals._spans import count_in
 from physio_hqc.signals.beats import Beats
 
@@ -97,13 +99,14 @@ def blood_pressure(
     >>> blood_pressure(beats, [[0, 20]])[["BP_SBP_Mean", "BP_MAP_Mean", "BP_N"]].values.tolist()
     [[120.5, 93.0, 20.0]]
     """
-    _require(pressure_beats, _BEAT_COLUMNS, "pressure_beats")
-    table = pressure_beats.sort_values("systole_s", kind="stable")
+    table = as_table(pressure_beats, _BEAT_COLUMNS, "pressure_beats", source=PRESSURE_BEATS)
+    table = table.sort_values("systole_s", kind="stable")
     times = table["systole_s"].to_numpy(dtype=np.float64)
     valid = table["valid"].to_numpy(dtype=bool)
     bounds = as_windows(windows, _span(table["foot_s"].to_numpy(dtype=np.float64), times))
     reasons = Reasons(len(bounds))
     columns: dict[str, FloatArray] = {}
+    rate = None if heart_rate is None else _per_window(heart_rate, bounds)
     counts, n_all = count_in(times[valid], bounds), count_in(times, bounds)
     for name in ("SBP", "DBP", "MAP", "PP"):
         values = table[name].to_numpy(dtype=np.float64)
@@ -116,8 +119,8 @@ def blood_pressure(
             _gate(reasons, f"BP_{name}_SD", n, n_all, sd_beats_min)
     if beats is not None:
         columns["BP_RPP_Mean"] = _rate_pressure(beats, table, bounds, mean_beats_min, reasons)
-    elif heart_rate is not None:
-        columns["BP_RPP_Mean"] = columns["BP_SBP_Mean"] * _per_window(heart_rate, bounds)
+    elif rate is not None:
+        columns["BP_RPP_Mean"] = columns["BP_SBP_Mean"] * rate
         _gate(reasons, "BP_RPP_Mean", counts, n_all, mean_beats_min)
         reasons.withhold("BP_RPP_Mean", np.isnan(columns["BP_RPP_Mean"]), "no heart rate")
     columns |= _arrival(
@@ -195,8 +198,7 @@ def cuff_pressure(
     >>> cuff.attrs["reasons"]["CUFF_SBP_Mean"]
     ['flag: 1 of 3 readings left out: SBP outside 60-260 mmHg (1)']
     """
-    _require(readings, ("time_s", "SBP", "DBP"), "readings")
-    table = readings.sort_values("time_s", kind="stable")
+    table = _readings(readings)
     times = as_signal(table["time_s"], "time_s")
     sbp, dbp = as_signal(table["SBP"], "SBP"), as_signal(table["DBP"], "DBP")
     sent, heart_rate = (_optional(table, name) for name in ("MAP", "HR"))
@@ -275,8 +277,7 @@ def cuff_readings(
     >>> table[["MAP", "valid", "reason"]].values.tolist()
     [[90.0, True, ''], [153.33333333333334, False, 'SBP outside 60-260 mmHg']]
     """
-    _require(readings, ("time_s", "SBP", "DBP"), "readings")
-    table = readings.sort_values("time_s", kind="stable")
+    table = _readings(readings)
     times = as_signal(table["time_s"], "time_s")
     sbp, dbp = as_signal(table["SBP"], "SBP"), as_signal(table["DBP"], "DBP")
     sent, heart_rate = (_optional(table, name) for name in ("MAP", "HR"))
@@ -382,9 +383,10 @@ def pulse_arrival(
     if not 0 <= limits_ms[0] < limits_ms[1]:
         raise SignalError(f"arrival_limits_ms is {limits_ms!r}: use (smallest, largest) in ms")
     peaks, normal = _r_peaks(beats)
-    valid = pressure_beats["valid"].to_numpy(dtype=bool)
-    foot = pressure_beats["foot_s"].to_numpy(dtype=np.float64)[valid]
-    systole = pressure_beats["systole_s"].to_numpy(dtype=np.float64)[valid]
+    needed = ("foot_s", "systole_s", "valid")
+    table = as_table(pressure_beats, needed, "pressure_beats", source=PRESSURE_BEATS)
+    valid = table["valid"].to_numpy()
+    foot, systole = table["foot_s"].to_numpy()[valid], table["systole_s"].to_numpy()[valid]
     if peaks.size == 0 or foot.size == 0:
         return np.empty(0), np.empty(0)
     cause = np.searchsorted(peaks, foot - limits_ms[0] / 1000, side="right") - 1
@@ -405,13 +407,16 @@ def _r_peaks(beats: Beats | ArrayLike) -> tuple[FloatArray, BoolArray]:
     return times, np.ones(times.size, dtype=bool)
 
 
-def _require(table: pd.DataFrame, names: tuple[str, ...], argument: str) -> None:
-    """Raise `SignalError` unless ``table`` is a DataFrame with the columns ``names``."""
-    if not isinstance(table, pd.DataFrame):
-        raise SignalError(f"{argument} is a {type(table).__name__}: pass a DataFrame")
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise SignalError(f"{argument} lacks the columns {missing}; it needs {list(names)}")
+def _readings(readings: pd.DataFrame) -> pd.DataFrame:
+    """Return cuff readings in the order of time."""
+    table = as_table(
+        readings,
+        ("time_s", "SBP", "DBP"),
+        "readings",
+        source="a table with time_s, SBP, DBP and, where there are, MAP and HR",
+        optional=("MAP", "HR"),
+    )
+    return table.sort_values("time_s", kind="stable", ignore_index=True)
 
 
 def _optional(table: pd.DataFrame, name: str) -> FloatArray:
@@ -430,7 +435,7 @@ def _span(start: FloatArray, stop: FloatArray) -> tuple[float, float]:
 
 def _per_window(values: ArrayLike, bounds: FloatArray) -> FloatArray:
     """Return one value per window; raise `SignalError` when the number differs."""
-    array = as_signal(np.atleast_1d(np.asarray(values)), "heart_rate")
+    array = as_signal([values] if isinstance(values, Real) else values, "heart_rate")
     if array.size != len(bounds):
         raise SignalError(
             f"heart_rate has {array.size} values for {len(bounds)} windows: pass one per window"

@@ -10,7 +10,7 @@ from physio_hqc.errors import SignalError
 from physio_hqc.features._artifacts import as_stretches, touches
 from physio_hqc.features._sums import divide, mean_sd, window_sums
 from physio_hqc.features._windows import Reasons, as_windows
-from physio_hqc.signals._checks import as_signal, as_times, check_sfreq, true_runs
+from physio_hqc.signals._checks import as_signal, as_table, as_times, check_sfreq, true_runs
 from physio_hqc.signals._eda_artifacts import movement
 from physio_hqc.signals.eda import detect_scrs
 
@@ -110,7 +110,7 @@ def eda(
     span = (float(times[0]), float(times[-1]) + 1 / rate) if times.size else (0.0, 0.0)
     bounds = as_windows(windows, span)
     found = _scrs_on_clock(detect_scrs(fast, rate), times, rate) if scrs is None else scrs
-    _check_scrs(found)
+    found = as_table(found, _SCR_COLUMNS, "scrs", source="what detect_scrs returns")
     stretches = _moving(level + fast, times, rate) if artifacts is None else as_stretches(artifacts)
     edges = np.searchsorted(times, bounds, side="left")
     present = np.isfinite(level + fast)
@@ -151,13 +151,6 @@ def _scrs_on_clock(scrs: pd.DataFrame, times: FloatArray, rate: float) -> pd.Dat
         return scrs
     index = np.arange(times.size) / rate
     return scrs.assign(peak_s=np.interp(scrs["peak_s"], index, times))
-
-
-def _check_scrs(scrs: pd.DataFrame) -> None:
-    """Raise `SignalError` unless ``scrs`` has the columns that are summarized."""
-    missing = [name for name in _SCR_COLUMNS if name not in scrs.columns]
-    if missing:
-        raise SignalError(f"scrs lacks the columns {missing}: pass what detect_scrs returns")
 
 
 def _level_columns(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from physio_hqc.errors import SignalError
 from physio_hqc.features._sums import divide, mean_sd, window_sums
 from physio_hqc.features._windows import Reasons, as_windows
+from physio_hqc.signals._checks import as_table
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -26,6 +27,7 @@ BAND_COLUMN = "RSP_HF_Share"
 
 _BREATHS = ("inhale_s", "exhale_s", "end_s", "amplitude", "valid")
 _COURSE = ("onset_s", "offset_s", "rate", "valid")
+_SOURCE = "what detect_breaths or ecg_respiration returns"
 # Breathing is known from the first whole breath to the last, so that edges cost some seconds.
 _EDGE_S = 6.0
 _LEAST_BREATHS = 3
@@ -193,17 +195,20 @@ def breath_columns(breaths: pd.DataFrame) -> tuple[FloatArray, FloatArray, Float
 
 def _is_course(breaths: pd.DataFrame) -> bool:
     """Whether a table holds rates estimated from the ECG, not breaths."""
-    columns = getattr(breaths, "columns", ())
+    if not isinstance(breaths, pd.DataFrame):
+        raise SignalError(f"breaths is a {type(breaths).__name__}: pass a DataFrame, {_SOURCE}")
+    columns = breaths.columns
     course = [name for name in _COURSE if name not in columns]
     missing = [name for name in _BREATHS if name not in columns]
     if missing and course:
-        raise SignalError(f"breaths lacks the columns {missing}: pass what detect_breaths returns")
+        raise SignalError(f"breaths lacks the columns {missing}: pass {_SOURCE}")
     return bool(missing)
 
 
 def _valid(breaths: pd.DataFrame) -> pd.DataFrame:
     """Return the valid breaths in the order of time."""
-    kept = breaths[breaths["valid"].to_numpy(dtype=bool)]
+    table = as_table(breaths, _BREATHS, "breaths", source=_SOURCE)
+    kept = table[table["valid"]]
     return kept.sort_values("inhale_s", kind="stable")
 
 
@@ -214,6 +219,7 @@ def _from_course(
     minimum_s: float,
 ) -> pd.DataFrame:
     """Return the mean rate and the share in the band of rates estimated from the ECG."""
+    course = as_table(course, _COURSE, "breaths", source=_SOURCE)
     onset, offset = (course[name].to_numpy(dtype=np.float64) for name in _COURSE[:2])
     valid = course["valid"].to_numpy(dtype=bool)
     rate = np.where(valid, course["rate"].to_numpy(dtype=np.float64), 0.0)

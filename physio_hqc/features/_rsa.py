@@ -14,6 +14,7 @@ from physio_hqc.features._hrv_gates import Gate, Limits, apply_limits, limits_of
 from physio_hqc.features._hrv_series import Series, lay_out, log
 from physio_hqc.features._respiration import breath_columns
 from physio_hqc.features._windows import Reasons, as_windows
+from physio_hqc.signals._checks import as_signal
 from physio_hqc.signals.beats import Beats
 
 FloatArray = NDArray[np.float64]
@@ -154,7 +155,7 @@ def _bounds(beats: Beats | ArrayLike, windows: ArrayLike | None) -> FloatArray:
     """Return the windows (m, 2); by default first to last beat."""
     if windows is not None:
         return as_windows(windows, (0.0, 0.0))
-    times = np.asarray(beats.times_s if isinstance(beats, Beats) else beats, dtype=np.float64)
+    times = beats.times_s if isinstance(beats, Beats) else as_signal(beats, "beats")
     return as_windows(None, (float(times[0]), float(times[-1])) if times.size else (0.0, 0.0))
 
 

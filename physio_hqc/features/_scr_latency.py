@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from physio_hqc.errors import SignalError
 from physio_hqc.features._artifacts import as_stretches, touches
 from physio_hqc.features._windows import Reasons
-from physio_hqc.signals._checks import as_signal
+from physio_hqc.signals._checks import as_signal, as_table
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -120,10 +120,8 @@ def _checked_window(window: tuple[float, float]) -> tuple[float, float]:
 
 def _responses(scrs: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return onsets, amplitudes and rise times in the order of onsets."""
-    missing = [name for name in _NEEDED if name not in scrs.columns]
-    if missing:
-        raise SignalError(f"scrs lacks the columns {missing}: pass what detect_scrs returns")
-    onsets, amplitudes, rises = (as_signal(scrs[name], name) for name in _NEEDED)
+    table = as_table(scrs, _NEEDED, "scrs", source="what detect_scrs returns")
+    onsets, amplitudes, rises = (table[name].to_numpy() for name in _NEEDED)
     order = np.argsort(onsets, kind="stable")[: np.count_nonzero(np.isfinite(onsets))]
     return onsets[order], amplitudes[order], rises[order]
 

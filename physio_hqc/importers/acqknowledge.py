@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._limits import BoundedFile, most_unpacked
 from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
 _MAX_CHANNELS: Final = 512
-_MAX_PATTERN: Final = 50_000_000
+_MAX_PATTERN: Final = 4_000_000
 _MAX_MARKERS: Final = 20_000
 _JOURNAL_PART: Final = 1000  # characters; at 4 bytes each they still fit an event's payload
 
@@ -39,13 +41,16 @@ def read(path: Path) -> Recording:
     RecordingError
         If the headers make no sense or the samples are cut short.
     """
+    from bioread.data_reader import DataReader
     from bioread.reader import Reader
 
     notes: list[str] = []
-    _check_counts(path)
-    headers = Reader.read_headers(str(path))
-    _check_sizes(headers, path)
-    datafile = Reader.read(str(path)).datafile
+    content = path.read_bytes()
+    _check_counts(path, content)
+    headers = Reader.read_headers(BoundedFile(content, str(path)))
+    _check_sizes(headers, path, content)
+    datafile = headers.datafile
+    DataReader(headers.acq_file, datafile, headers.data_start_offset).read_data()
     base_rate = float(datafile.samples_per_second)
     if datafile.event_markers is None:
         notes.append("the event markers could not be read")
@@ -74,31 +79,32 @@ def read(path: Path) -> Recording:
     )
 
 
-def _check_counts(path: Path) -> None:
+def _check_counts(path: Path, content: bytes) -> None:
     """Refuse absurd counts before bioread walks through them."""
     from bioread.header_reader import GraphHeaderReader
 
-    with path.open("rb") as file:
-        graph = GraphHeaderReader.bootstrap(file)
+    graph = GraphHeaderReader.bootstrap(BoundedFile(content, str(path)))
     if not 1 <= graph.channel_count <= _MAX_CHANNELS:
         raise RecordingError(f"{path}: {graph.channel_count} channels make no sense")
     if not (math.isfinite(graph.sample_time) and graph.sample_time > 0):
         raise RecordingError(f"{path}: a sample interval of {graph.sample_time} ms makes no sense")
 
 
-def _check_sizes(headers: Any, path: Path) -> None:
+def _check_sizes(headers: Any, path: Path, content: bytes) -> None:
     """Compare what the headers promise with the size of the file, before memory is taken."""
     if headers.datafile is None:
         raise RecordingError(
             f"{path}: its headers cannot be read as AcqKnowledge (damaged or cut short?)"
         )
-    size = path.stat().st_size
+    size = len(content)
     dividers = [int(header.frequency_divider) for header in headers.channel_headers]
     counts = [int(header.point_count) for header in headers.channel_headers]
     if min(dividers) < 1 or min(counts) < 0:
-        raise RecordingError(f"{path}: rate dividers {dividers}, lengths {counts} make no sense")
+        raise RecordingError(
+            f"{path}: rate dividers from {min(dividers)}, lengths from {min(counts)} make no sense"
+        )
     if headers.is_compressed:
-        _check_compressed(headers, path, size)
+        _check_compressed(headers, path, content)
         return
     if math.lcm(*dividers) * len(dividers) > _MAX_PATTERN:
         raise RecordingError(f"{path}: rate dividers {dividers} make no sense")
@@ -113,7 +119,8 @@ def _check_sizes(headers: Any, path: Path) -> None:
         )
 
 
-def _check_compressed(headers: Any, path: Path, size: int) -> None:
+def _check_compressed(headers: Any, path: Path, content: bytes) -> None:
+    size, promised_in_all = len(content), 0
     blocks = headers.channel_compression_headers
     if len(blocks) != len(headers.channel_headers):
         raise RecordingError(f"{path}: cut short: the compressed samples are not there")
@@ -122,8 +129,15 @@ def _check_compressed(headers: Any, path: Path, size: int) -> None:
         promised = int(block.uncompressed_data_len)
         if begin < 0 or length < 0 or begin + length > size:
             raise RecordingError(f"{path}: cut short: the compressed samples end beyond the file")
-        if promised > 1100 * max(1, length):
+        promised_in_all += promised
+        if promised < 0 or promised_in_all > most_unpacked(size):
             raise RecordingError(f"{path}: {length} bytes cannot hold {promised} bytes of samples")
+        # The promise is tried before the samples are unpacked in earnest.
+        held = zlib.decompressobj().decompress(content[begin : begin + length], promised + 1)
+        if len(held) > promised:
+            raise RecordingError(
+                f"{path}: more samples are packed than the {promised} bytes stated"
+            )
 
 
 def _positions(events: list[Any], notes: list[str]) -> list[int]:

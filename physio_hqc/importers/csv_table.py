@@ -21,6 +21,9 @@ from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
 _HEAD_BYTES = 1 << 18
 _MAX_COLUMNS = 1000
+_LONGEST_NAME = 300
+_LONGEST_COMMENT = 10_000
+_FREE_CELLS = 1 << 22
 _MAX_RATE = 1e6
 _JITTER_S = 0.02
 """Largest distance of a time stamp from an even grid that still counts as jitter, in seconds."""
@@ -62,7 +65,7 @@ _NO_UNIT = re.compile(
     re.IGNORECASE,
 )
 _TRIGGER_NAME = re.compile(r"^(?:events?|markers?|triggers?|stim(?:ulus)?|codes?)$", re.IGNORECASE)
-_NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
+_NUMBER = re.compile(r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$")
 _INFINITE = re.compile(r"^[+-]?inf(?:inity)?$", re.IGNORECASE)
 _COMMA_NUMBER = re.compile(r"^[+-]?\d*,\d+(?:[eE][+-]?\d+)?$")
 _CLOCK = re.compile(r"^(?:\d{1,3}:\d{2}:\d{2}(?:[.,]\d+)?|\d{1,5}:\d{2}[.,]\d+)$")
@@ -272,6 +275,8 @@ def _preamble(path: Path, lines: list[str]) -> _Preamble:
     top = _Preamble()
     for line in lines:
         text = line.strip()
+        if text.startswith("#") and len(text) > _LONGEST_COMMENT:
+            text = "#"  # says nothing, and takes no time
         if separator := _SEPARATOR_LINE.match(line.rstrip("\r\n ")):
             top.separator = separator["mark"]
         elif rate := _RATE_COMMENT.match(text):
@@ -316,6 +321,12 @@ def _check_header(path: Path, line: int, names: list[str]) -> None:
     if len(names) > _MAX_COLUMNS:
         raise RecordingError(
             f"{path}: line {line}: {len(names)} columns; at most {_MAX_COLUMNS} can be imported"
+        )
+    longest = max(map(len, names), default=0)
+    if longest > _LONGEST_NAME:
+        raise RecordingError(
+            f"{path}: line {line}: a column name of {longest} characters; "
+            f"at most {_LONGEST_NAME} can be"
         )
     numeric = next((name for name in names if _is_number(name, ".")), None)
     if numeric is not None or not any(re.search(r"[^\W\d_]", name) for name in names):
@@ -369,6 +380,7 @@ def _first_data_row(lines: list[str], layout: _Layout) -> list[str]:
 
 def _load(path: Path, layout: _Layout) -> pd.DataFrame:
     """Read the rows below the header; columns are numbered from 0."""
+    _check_cells(path, layout)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -386,6 +398,7 @@ def _load(path: Path, layout: _Layout) -> pd.DataFrame:
                 decimal=layout.decimal,
                 float_precision="round_trip",
                 low_memory=False,
+                compression=None,  # the content decides, not the name
             )
     except pd.errors.ParserWarning as warning:  # it would drop cells
         raise RecordingError(
@@ -407,6 +420,23 @@ def _load(path: Path, layout: _Layout) -> pd.DataFrame:
                 "check the separator and decimal mark"
             )
     return table
+
+
+def _check_cells(path: Path, layout: _Layout) -> None:
+    """Refuse a table of many columns and short rows: every missing cell would take memory."""
+    if layout.n_fields > _MAX_COLUMNS:
+        raise RecordingError(
+            f"{path}: line {layout.data_line + 1} has {layout.n_fields} cells; "
+            f"at most {_MAX_COLUMNS} columns can be imported"
+        )
+    rows, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            rows += max(block.count(b"\n"), block.count(b"\r"))
+    if rows * layout.n_fields > max(_FREE_CELLS, 2 * size):
+        raise RecordingError(
+            f"{path}: {rows} rows are too short for {layout.n_fields} columns; check the separator"
+        )
 
 
 def _parser_detail(error: Exception) -> str:

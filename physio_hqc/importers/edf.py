@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._edf_companion import is_piece, read_companion, restored
 from physio_hqc.importers._triggers import trigger_markers
 from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
 _ANNOTATIONS: Final = ("EDF Annotations", "BDF Annotations")
 # Time-stamped annotation list: +onset [21 duration] 20 text 20 text ... 20 0
 _TAL: Final = re.compile(
-    rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?((?:\x14[^\x14\x00]*)+)\x14\x00"
+    rb"(?:\A|(?<=\x00))([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?((?:\x14[^\x14\x00]*)+)\x14\x00"
 )
 _MAX_CHANNELS: Final = 4096
 _MONTHS: Final = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"
@@ -74,7 +75,8 @@ def read(path: Path) -> Recording:
     -------
     Recording
         One channel per signal. Annotations become markers, a BDF status channel also gives a
-        marker at each trigger. Each piece of a discontinuous file (EDF+D) is a segment.
+        marker at each trigger. Each piece of a discontinuous file (EDF+D) is a segment. A file
+        that was exported from a session becomes that session again, to the format's resolution.
 
     Raises
     ------
@@ -90,6 +92,10 @@ def read(path: Path) -> Recording:
     header = _read_header(path)
     records = _records(path, header, notes)
     onsets, markers = _annotations(records, header, notes)
+    session = _exported(path, header, records, markers, notes)
+    if session is not None:
+        return replace(session, notes=tuple(notes))
+    markers = [marker for marker in markers if not is_piece(marker.label)]
     pieces = _pieces(path, header, len(records), onsets, notes)
     channels: list[Channel] = []
     for signal in header.signals:
@@ -111,6 +117,28 @@ def read(path: Path) -> Recording:
         participant_id=_participant(header),
         notes=tuple(notes),
     )
+
+
+def _exported(
+    path: Path, header: _Header, records: NDArray[Any], markers: list[Marker], notes: list[str]
+) -> Recording | None:
+    """Return the session that the file was exported from, if it was and is as it was."""
+    told = read_companion(path, [marker.label for marker in markers], notes)
+    if told is None:
+        return None
+
+    def signal_of(k: int) -> tuple[NDArray[np.int16], float] | None:
+        if k >= len(header.signals) or header.bytes_per_sample != 2 or header.record_s <= 0:
+            return None
+        signal = header.signals[k]
+        if signal.label in _ANNOTATIONS or not signal.n_per_record:
+            return None
+        return _digital(records, signal, 2).reshape(-1), signal.n_per_record / header.record_s
+
+    session = restored(path, told, markers, signal_of)
+    if session is None:
+        notes.append("the signals are not those that physio_hqc wrote: read as a plain EDF+ file")
+    return session
 
 
 def _read_header(path: Path) -> _Header:
@@ -153,7 +181,9 @@ def _read_signals(table: bytes, n: int, path: Path) -> tuple[_Signal, ...]:
         start += width * n
     counts = [_whole_number(item, "samples per record", path) for item in columns[8]]
     if min(counts) < 0 or sum(counts) > 2**31:
-        raise RecordingError(f"{path}: {counts} samples a record make no sense")
+        raise RecordingError(
+            f"{path}: {min(counts)} to {max(counts)} samples a record make no sense"
+        )
     signals, first = [], 0
     for i in range(n):
         low, high, d_low, d_high = (
@@ -237,7 +267,11 @@ def _annotations(
 ) -> tuple[NDArray[np.float64] | None, list[Marker]]:
     """Return the onset that each record states, and all annotations, from the first record on."""
     # Some writers make EDF+ files and do not say so in the header: the content decides.
-    columns = [signal for signal in header.signals if signal.label in _ANNOTATIONS]
+    columns = [
+        signal
+        for signal in header.signals
+        if signal.label in _ANNOTATIONS and signal.n_per_record > 0
+    ]
     if not columns:
         return None, []
     onsets = np.full(len(records), np.nan)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import math
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._limits import most_unpacked
 from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -191,20 +194,30 @@ def _known_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipf
     if len(members) > _MAX_MEMBERS:
         raise RecordingError(f"{path}: {len(members)} files in the zip; not an E4 export")
     found: dict[str, zipfile.ZipInfo] = {}
+    packed = path.stat().st_size
     for info in members:
         name = PurePosixPath(info.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or (name.parts and ":" in name.parts[0]):
-            raise RecordingError(f"{path}: the zip names a file outside itself ({info.filename})")
+            raise RecordingError(
+                f"{path}: the zip names a file outside itself ({info.filename[:80]!r}); refused"
+            )
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise RecordingError(
+                f"{path}: {info.filename[:80]!r} in the zip is a link to another file; refused"
+            )
         if name.name not in _KNOWN or "__MACOSX" in name.parts or info.is_dir():
             continue
         if name.name in found:
             raise RecordingError(
                 f"{path}: {name.name} is in the zip twice; import one recording at a time"
             )
-        if info.file_size > _MAX_FILE_BYTES:
+        if info.flag_bits & 1:
+            raise RecordingError(f"{path}: {name.name} in the zip is encrypted; unpack it first")
+        most = min(_MAX_FILE_BYTES, most_unpacked(min(packed, info.compress_size)))
+        if info.file_size > most:
             raise RecordingError(
                 f"{path}: {name.name} unpacks to {info.file_size} bytes; "
-                f"at most {_MAX_FILE_BYTES} are read"
+                f"from {info.compress_size} bytes, at most {most} are read"
             )
         found[name.name] = info
     return found
@@ -214,13 +227,22 @@ def _from_zip(path: Path, info: zipfile.ZipInfo) -> _Opener:
     """Unpack one member in memory; the size that the zip states is not trusted."""
 
     def opener(size: int | None) -> bytes:
-        wanted = _MAX_FILE_BYTES if size is None else size
+        most = min(_MAX_FILE_BYTES, most_unpacked(min(path.stat().st_size, info.compress_size)))
+        wanted = most if size is None else size
         try:
             with zipfile.ZipFile(path) as archive, archive.open(info) as stream:
                 content = stream.read(wanted + (size is None))
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+            RuntimeError,
+            ValueError,
+            OSError,
+        ) as error:
             raise RecordingError(f"{path}: {info.filename} cannot be unpacked ({error})") from error
-        if size is None and len(content) > _MAX_FILE_BYTES:
+        if size is None and len(content) > most:
             raise RecordingError(f"{path}: {info.filename} unpacks to more than its size limit")
         return content
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._limits import MAX_TIME_S
 from physio_hqc.importers.recording import Marker
 from physio_hqc.session.format import EVENT_DTYPE, EVENT_KINDS
 
@@ -17,6 +18,9 @@ _REQUIRED: Final = ("onset", "duration", "kind", "label")
 _NOTHING: Final = ("", "n/a", "na", "nan")
 _LASTING: Final = ("phase", "interaction")
 _MAX_BYTES: Final = 20_000_000
+_MAX_COLUMNS: Final = 1000
+_MAX_EVENTS: Final = 100_000
+_EXACT: Final = 2**53
 
 
 def read_events(path: str | Path) -> tuple[Marker, ...]:
@@ -58,12 +62,18 @@ def read_events(path: str | Path) -> tuple[Marker, ...]:
     if not rows:
         raise RecordingError(f"{source}: no events in it, not even a header line")
     columns = _columns(source, rows[0][1])
+    if len(rows) > _MAX_EVENTS + 1:
+        raise RecordingError(
+            f"{source}: {len(rows) - 1} events; at most {_MAX_EVENTS} can be typed by hand"
+        )
     events = [_event(source, line, columns, cells) for line, cells in rows[1:]]
     return tuple(sorted(events, key=lambda event: event.onset))
 
 
 def _read_text(source: Path) -> str:
     try:
+        if source.exists() and not source.is_file():
+            raise RecordingError(f"{source}: not a file; give the path of a table of events")
         if source.stat().st_size > _MAX_BYTES:
             raise RecordingError(f"{source}: too large for a table of events (20 MB at most)")
         text = source.read_bytes().decode("utf-8-sig")
@@ -71,6 +81,8 @@ def _read_text(source: Path) -> str:
         raise RecordingError(f"{source}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise RecordingError(f"{source}: not UTF-8 text (save it as CSV UTF-8)") from error
+    except ValueError as error:  # a name that no file can have
+        raise RecordingError(f"{str(source)!r}: {error}") from error
     if "\x00" in text:
         raise RecordingError(f"{source}: not a text file")
     return text
@@ -83,6 +95,8 @@ def _delimiter(source: Path) -> str:
 
 
 def _columns(source: Path, header: list[str]) -> list[str]:
+    if len(header) > _MAX_COLUMNS:
+        raise RecordingError(f"{source}, line 1: {len(header)} columns; at most {_MAX_COLUMNS}")
     names = [cell.lower() if cell.lower() in _REQUIRED else cell for cell in header]
     missing = [name for name in _REQUIRED if name not in names]
     if missing:
@@ -105,7 +119,7 @@ def _event(source: Path, line: int, columns: list[str], cells: list[str]) -> Mar
     kind = values["kind"].lower()
     if kind not in EVENT_KINDS:
         raise RecordingError(
-            f"{source}, line {line}, column kind: {values['kind']!r} is none of "
+            f"{source}, line {line}, column kind: {values['kind'][:40]!r} is none of "
             f"{', '.join(EVENT_KINDS)}"
         )
     if not values["label"]:
@@ -130,8 +144,8 @@ def _seconds(source: Path, line: int, column: str, text: str) -> float:
         value = float(text.replace(",", ".") if text.count(",") == 1 else text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
-        what = "is empty" if not text else f"{text!r} is no number of seconds from 0 on"
+    if not 0 <= value <= MAX_TIME_S:
+        what = "is empty" if not text else f"{text[:40]!r} is no number of seconds from 0 on"
         raise RecordingError(f"{source}, line {line}, column {column}: {what}")
     return value
 
@@ -142,5 +156,6 @@ def _number_or_text(cell: str) -> Any:
             value = kind(cell)
         except ValueError:
             continue
-        return value if math.isfinite(value) else cell
+        # A longer number would lose digits: it is an identifier, not a measure.
+        return value if abs(value) <= _EXACT or (kind is float and math.isfinite(value)) else cell
     return cell

@@ -6,9 +6,12 @@ A new importer is a module with ``read(path: Path) -> Recording`` and one line i
 from __future__ import annotations
 
 import configparser
+import csv
 import importlib
 import io
+import itertools
 import logging
+import lzma
 import math
 import re
 import struct
@@ -20,10 +23,15 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
+import numpy as np
+from numpy.typing import NDArray
+
 from physio_hqc.errors import PhysioError, RecordingError
+from physio_hqc.importers._bids_files import is_bids
+from physio_hqc.importers._limits import MAX_TIME_S
 from physio_hqc.importers.channels import unit_in_name
 from physio_hqc.importers.recording import Channel, Recording
 
@@ -54,6 +62,11 @@ class Format:
 
 
 _HEAD = 65536
+_MAX_CHANNELS: Final = 10_000
+_RATES: Final = (1e-6, 1e7)
+_MAX_SCALE: Final = 1e30
+_MAX_VALUE: Final = 1e200
+_LONGEST_NAME: Final = 300
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _FIFF_FILE_ID = struct.pack(">iii", 100, 31, 20)
 _E4_FILES = frozenset({"EDA.csv", "BVP.csv", "ACC.csv", "TEMP.csv", "IBI.csv", "HR.csv"})
@@ -100,6 +113,11 @@ def _is_opensignals(path: Path) -> bool:
     if head.startswith(b"# OpenSignals"):
         return True
     return head.startswith(_HDF5)
+
+
+def is_csv_folder(path: Path) -> bool:
+    """A folder that 'physio-hqc export --to csv' wrote."""
+    return path.is_dir() and b'"physio-hqc/csv"' in _head(path / "session.json", 256)
 
 
 def _is_empatica(path: Path) -> bool:
@@ -161,7 +179,8 @@ def _is_table(path: Path) -> bool:
 
 
 def _is_plain_number(text: str) -> bool:
-    return re.fullmatch(r"[+-]?\d*[.,]?\d+(?:[eE][+-]?\d+)?", text.strip()) is not None
+    # Each digit fits one place of the pattern only: a long row of digits takes no longer.
+    return re.fullmatch(r"[+-]?(?:\d*[.,])?\d+(?:[eE][+-]?\d+)?", text.strip()) is not None
 
 
 # Adding an importer: write physio_hqc/importers/<module>.py with read(path) -> Recording, then add
@@ -172,7 +191,9 @@ FORMATS: Final[tuple[Format, ...]] = (
     Format("fif", "MNE FIF", (".fif", ".fif.gz"), _is_fif, "mne_files"),
     Format("brainvision", "BrainVision", (".vhdr", ".ahdr"), _is_brainvision, "mne_files"),
     Format("opensignals", "OpenSignals", (".txt", ".h5", ".hdf5"), _is_opensignals, "opensignals"),
+    Format("csv_folder", "folder of CSV tables", (".json",), is_csv_folder, "csv_folder"),
     Format("empatica", "Empatica E4 folder or zip", (".zip",), _is_empatica, "empatica"),
+    Format("bids", "BIDS recording or participant's folder", (".tsv.gz",), is_bids, "bids"),
     Format("wfdb", "WFDB record (PhysioNet)", (".hea", ".dat"), _is_wfdb, "wfdb_records"),
     Format("acqknowledge", "AcqKnowledge", (".acq",), _is_acqknowledge, "acqknowledge"),
     Format(
@@ -189,14 +210,14 @@ def detect_format(source: Path) -> Format:
     RecordingError
         If there is nothing there, it is a session file already, or no format fits.
     """
-    there = source.exists() or Path(f"{source}.hea").is_file()
-    if not there:
-        raise RecordingError(f"{source}: there is no such file or folder")
-    if source.is_file() and source.stat().st_size == 0:
-        raise RecordingError(f"{source}: the file is empty")
-    if _is_session(source):
-        raise RecordingError(f"{source} is a session file already: there is nothing to import")
     with reader_errors(source, "any known format"):
+        there = source.exists() or Path(f"{source}.hea").is_file()
+        if not there:
+            raise RecordingError(f"{source}: there is no such file or folder")
+        if source.is_file() and source.stat().st_size == 0:
+            raise RecordingError(f"{source}: the file is empty")
+        if _is_session(source):
+            raise RecordingError(f"{source} is a session file already: there is nothing to import")
         for candidate in FORMATS:
             if candidate.sniff(source):
                 return candidate
@@ -262,12 +283,16 @@ def read_recording(source: str | Path, sfreq: float | None = None) -> Recording:
     with reader_errors(path, found.description) as said:
         recording: Recording = reader.read(path, **options)
         _check(recording, path)
-    channels = tuple(
-        channel if channel.units else replace(channel, units=unit_in_name(channel.name))
-        for channel in recording.channels
-    )
-    notes = (*recording.notes, *_late_markers(recording), *said)
-    return replace(recording, channels=channels, notes=tuple(dict.fromkeys(notes)))
+        channels = tuple(_named(channel) for channel in recording.channels)
+        late = _late_markers(recording)
+    notes = tuple(dict.fromkeys((*recording.notes, *late, *said)))
+    return replace(recording, channels=channels, notes=notes)
+
+
+def _named(channel: Channel) -> Channel:
+    """Shorten a name or unit that is none, and take the unit from the name where none stands."""
+    name, units = channel.name[:_LONGEST_NAME], channel.units[:_LONGEST_NAME]
+    return replace(channel, name=name, units=units or unit_in_name(name))
 
 
 def _options(path: Path, found: Format, sfreq: float | None) -> dict[str, float]:
@@ -285,16 +310,56 @@ def _check(recording: Recording, path: Path) -> None:
     """Refuse what no recording can hold, whatever reader let it pass."""
     if not any(len(part.samples) for channel in recording.channels for part in channel.segments):
         raise RecordingError(f"{path}: it holds no samples")
+    if len(recording.channels) > _MAX_CHANNELS:
+        raise RecordingError(
+            f"{path}: {len(recording.channels)} channels; at most {_MAX_CHANNELS} are read"
+        )
     for channel in recording.channels:
-        numbers = (channel.sfreq, channel.scale, channel.offset)
-        if not all(math.isfinite(number) for number in numbers) or channel.sfreq < 0:
-            raise RecordingError(
-                f"{path}: channel {channel.name!r} states a rate of {channel.sfreq} Hz and a "
-                f"scale of {channel.scale}: the header is damaged"
-            )
+        _check_channel(channel, path)
     for marker in recording.markers:
-        if not math.isfinite(marker.onset) or marker.duration < 0:
-            raise RecordingError(f"{path}: marker {marker.label!r} has no sensible time")
+        sensible = abs(marker.onset) <= MAX_TIME_S and not (
+            marker.duration < 0 or marker.duration > MAX_TIME_S
+        )
+        if not sensible:
+            raise RecordingError(f"{path}: marker {marker.label[:80]!r} has no sensible time")
+
+
+def _largest_scale(channel: Channel) -> float:
+    """Largest scale or offset of a channel's columns; infinite where one is no number."""
+    numbers = np.abs(np.concatenate([np.ravel(channel.scale), np.ravel(channel.offset)]))
+    return float(numbers.max()) if np.isfinite(numbers).all() else math.inf
+
+
+def _check_channel(channel: Channel, path: Path) -> None:
+    """Refuse a channel whose rate, scale, times or values make no sense."""
+    where = f"{path}: channel {channel.name[:80]!r}"
+    rates = [channel.sfreq, *(part.sfreq for part in channel.segments if part.sfreq is not None)]
+    sensible = all(_RATES[0] <= rate <= _RATES[1] for rate in rates if rate != 0)
+    if not (sensible and _largest_scale(channel) <= _MAX_SCALE):
+        raise RecordingError(
+            f"{where} states a rate of {channel.sfreq} Hz and a scale of {channel.scale}: "
+            "the header is damaged"
+        )
+    if channel.sfreq == 0 and channel.times is None:
+        raise RecordingError(f"{where} has neither a rate nor times of its own")
+    starts = [part.t_start for part in channel.segments]
+    ordered = all(a <= b for a, b in itertools.pairwise(starts))
+    if channel.times is not None:
+        ordered = bool((np.diff(channel.times) >= 0).all())
+        if len(channel.times) != sum(len(part.samples) for part in channel.segments):
+            raise RecordingError(f"{where} has another number of times than of samples")
+    if not (ordered and all(abs(time) <= MAX_TIME_S for time in (*starts, end_of(channel)))):
+        raise RecordingError(f"{where} has no sensible times: the file is damaged")
+    for part in channel.segments:
+        if part.samples.dtype.kind == "f" and _largest(part.samples) > _MAX_VALUE:
+            raise RecordingError(f"{where} holds values that no sensor gives: the file is damaged")
+
+
+def _largest(samples: NDArray[Any]) -> float:
+    """Return the largest finite or infinite value without its sign; NaN is none."""
+    low = float(np.fmin.reduce(samples, axis=None, initial=0.0))
+    high = float(np.fmax.reduce(samples, axis=None, initial=0.0))
+    return max(-low, high)
 
 
 def _late_markers(recording: Recording) -> list[str]:
@@ -338,10 +403,13 @@ _READER_ERRORS: Final = (
     Warning,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
     zipfile.BadZipFile,
     configparser.Error,
+    csv.Error,
     ParseError,
 )
+_LONGEST_MESSAGE: Final = 2000
 _LIBRARY_LOGGERS: Final = ("bioread", "mne", "pyxdf", "wfdb")
 
 
@@ -416,8 +484,9 @@ short?): unpack requires a buffer of 4 bytes
         if error is None:
             return
         if isinstance(error, PhysioError):
-            if len(str(error).splitlines()) > 1:  # a cell of the file that holds a line break
-                raise type(error)(" ".join(str(error).split())) from error
+            message = _one_line(str(error), _LONGEST_MESSAGE)
+            if message != str(error):  # it cites a cell with line breaks or terminal commands
+                raise type(error)(message) from error
             return
         # Libraries also raise the bare class Exception, which no tuple of classes can single out.
         if isinstance(error, _READER_ERRORS) or type(error) is Exception:
@@ -427,6 +496,8 @@ short?): unpack requires a buffer of 4 bytes
             ) from error
 
 
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 300 else f"{line[:297]}..."
+def _one_line(text: str, longest: int = 300) -> str:
+    """Return a text of a file or library as one line that a terminal can show."""
+    line = " ".join(text[: 4 * longest].split())
+    line = "".join(sign if sign.isprintable() else "?" for sign in line)
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."

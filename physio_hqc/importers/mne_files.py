@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._fif_tags import check_parts, check_tags
+from physio_hqc.importers._limits import BoundedFile, unpacked_gzip
 from physio_hqc.importers._triggers import trigger_markers
 from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
@@ -31,6 +34,9 @@ _FIFF_UNITS: Final = {
 _FIF_MODALITIES: Final = {"ecg": "ecg", "gsr": "eda", "resp": "resp", "temperature": "temp"}
 _SKIPPED: Final = ("BAD_ACQ_SKIP", "EDGE boundary", "BAD boundary")
 _MAX_VALUES: Final = 2**31
+_FREE_VALUES: Final = 1 << 25
+_MOST_PER_BYTE: Final = 16  # stretches that were not recorded are filled with zeros
+_MAX_CHANNELS: Final = 4096
 
 
 def read(path: Path) -> Recording:
@@ -63,7 +69,9 @@ def _is_fif(path: Path) -> bool:
 
 def _load(raw: Any, path: Path) -> NDArray[np.float64]:
     """Return all samples, (channels, samples), once their number is known to be sensible."""
-    if raw.n_times * len(raw.ch_names) > _MAX_VALUES:
+    size = sum(Path(file).stat().st_size for file in raw.filenames if file is not None)
+    most = max(_FREE_VALUES, _MOST_PER_BYTE * size)
+    if raw.n_times * len(raw.ch_names) > min(_MAX_VALUES, most):
         raise RecordingError(f"{path}: {raw.n_times} samples of {len(raw.ch_names)} channels "
                              f"are too many to import at once")  # fmt: skip
     values: NDArray[np.float64] = raw.get_data(verbose="ERROR")
@@ -99,10 +107,18 @@ def _read_fif(path: Path) -> Recording:
     import mne
 
     notes: list[str] = []
-    if path.name.lower().endswith((".fif", ".fif.gz")):
+    if path.name.lower().endswith(".fif"):
+        check_parts(path)
         raw = mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
     else:  # MNE stumbles over other endings, but not over an open file
-        with path.open("rb") as file:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = unpacked_gzip(content, str(path))
+        if check_tags(content, path):
+            raise RecordingError(
+                f"{path} goes on in another file: name all its files .fif, unpacked"
+            )
+        with BoundedFile(content, str(path)) as file:
             raw = mne.io.read_raw_fif(file, preload=True, verbose="ERROR")
     sfreq = float(raw.info["sfreq"])
     data = _load(raw, path)
@@ -180,6 +196,7 @@ def _read_brainvision(path: Path) -> Recording:
     if not header.is_file():
         raise RecordingError(f"{path}: its header {header.name} is not beside it")
     text = _header_text(header)
+    _check_header(header, text)
     marker_file = _check_neighbors(header, text, notes)
     overrides = {} if marker_file else {"marker_fname": False}
     raw = mne.io.read_raw_brainvision(
@@ -215,6 +232,36 @@ def _header_text(header: Path) -> str:
         return content.decode("latin-1")
 
 
+def _check_header(header: Path, text: str) -> None:
+    """Refuse counts and names that make no sense, parsed as MNE parses them.
+
+    The settings may stand in any case, section or order; all that MNE could take are checked.
+    """
+    codepage = re.search(r"Codepage=(.+)", text)
+    encoding = codepage[1].strip() if codepage else "utf-8"
+    ascii_text = bytes(range(128))
+    if encoding != "ANSI" and ascii_text.decode(encoding, "replace") != ascii_text.decode("ascii"):
+        raise RecordingError(f"{header}: its code page {encoding[:40]!r} is not known")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text.partition("\n")[2].partition("[Comment]")[0])
+    for section in (parser[name] for name in ("DEFAULT", *parser.sections())):
+        for key in ("datafile", "markerfile"):
+            _require_plain_name(section.get(key, ""), header)
+        for key in ("numberofchannels", "datapoints"):
+            stated = section.get(key, "1")
+            if not re.fullmatch(r"\s*\d{1,12}\s*", stated, re.ASCII) or (
+                key == "numberofchannels" and not 1 <= int(stated) <= _MAX_CHANNELS
+            ):
+                raise RecordingError(f"{header}: {key} {stated[:40]!r} makes no sense")
+
+
+def _require_plain_name(name: str, header: Path) -> None:
+    """Refuse a name that leads out of the header's folder."""
+    plain = PurePosixPath(name).name == name == PureWindowsPath(name).name
+    if not name.isprintable() or name == ".." or not (plain or name == ""):
+        raise RecordingError(f"{header} names {name[:80]!r}, which is not a plain file name")
+
+
 def _header_units(text: str) -> dict[int, str]:
     """Return the unit of each channel by its number; MNE keeps only those that it converts."""
     section = re.search(r"^\[Channel Infos\]\s*$(.*?)(?=^\[|\Z)", text, re.M | re.S | re.I)
@@ -232,8 +279,7 @@ def _check_neighbors(header: Path, text: str, notes: list[str]) -> Path | None:
     for key in ("DataFile", "MarkerFile"):
         found = re.search(rf"^{key}\s*=\s*(.*?)\s*$", text, re.MULTILINE)
         named[key] = found[1].replace("$b", header.stem) if found else ""
-        if Path(named[key]).name != named[key] or named[key] == "..":
-            raise RecordingError(f"{header} names {named[key]!r}, which is not a plain file name")
+        _require_plain_name(named[key], header)
     if not named["DataFile"] or not (header.parent / named["DataFile"]).is_file():
         raise RecordingError(f"{header}: its data file {named['DataFile']!r} is not beside it")
     markers = header.parent / named["MarkerFile"]

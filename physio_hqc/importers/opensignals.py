@@ -35,7 +35,9 @@ _MAX_COLUMNS = 1000
 _MAX_TEXT = 1 << 16
 _MAX_RATE = 1e6
 _MAX_CHANNEL_BYTES = 1 << 30
-_MAX_DEFLATE = 1100
+_MAX_DEFLATE = 200
+_FREE_BYTES = 1 << 25
+_FREE_CELLS = 1 << 22
 
 _BOARD = re.compile(r"BIT(?:REV)?$")
 _DIGITAL = re.compile(r"(?:DI|DO|I|O|D)\d*|digital_\d+", re.IGNORECASE)
@@ -231,7 +233,8 @@ def _read_text(path: Path, notes: list[str]) -> list[_Device]:
 def _json_object(path: Path, text: str) -> dict[str, Any]:
     """Parse the header's JSON, refusing deep nesting before the parser sees it."""
     depth = deepest = 0
-    for mark in re.findall(r"[\[\]{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+    # A text without its closing quote goes to the end: searched anew from each quote, it is slow.
+    for mark in re.findall(r"[\[\]{}]", re.sub(r'"(?:[^"\\]|\\.)*+\\?(?:"|$)', "", text)):
         depth += 1 if mark in "[{" else -1
         deepest = max(deepest, depth)
     if deepest > _MAX_JSON_DEPTH:
@@ -294,6 +297,11 @@ def _numbers(path: Path, body: bytes, columns: int, lines: list[str]) -> NDArray
             f"{path}: the header names {columns} columns, the first row has "
             f"{len(first.split(chr(9).encode()))}"
         )
+    table = None
+    rows = body.count(b"\n") + 1
+    # A whole row has a digit and a tab for each column; missing cells would take memory.
+    if rows * columns > max(_FREE_CELLS, len(body)):
+        raise RecordingError(f"{path}: {rows} rows are too short for {columns} columns")
     try:
         table = pd.read_csv(
             io.BytesIO(body),
@@ -480,7 +488,24 @@ def _read_hdf5(path: Path) -> list[_Device]:
         groups = _device_groups(file)
         if not groups:
             raise RecordingError(f"{path}: HDF5, but not an OpenSignals recording")
+        _check_total(path, groups)
         return [_hdf5_device(path, address, group) for address, group in groups]
+
+
+def _check_total(path: Path, groups: list[tuple[str, Any]]) -> None:
+    """Refuse many names for one dataset: each of them would be read anew."""
+    import h5py
+
+    total = count = 0
+    for _, group in groups:
+        for inner in (_child(group, "raw"), _child(group, "digital")):
+            for name in inner if _is_group(inner) else ():
+                dataset = _child(inner, name)
+                if isinstance(dataset, h5py.Dataset) and dataset.shape is not None:
+                    total += math.prod(dataset.shape) * dataset.dtype.itemsize
+                count += 1
+    if count > _MAX_COLUMNS or total > max(_FREE_BYTES, _MAX_DEFLATE * path.stat().st_size):
+        raise RecordingError(f"{path}: claims {total} bytes in {count} datasets; refused")
 
 
 def _check_heaps(path: Path) -> None:
@@ -637,7 +662,8 @@ def _dataset(path: Path, group: Any, name: str) -> Any:
     ):
         raise RecordingError(f"{path}: {group.name}/{name} is not one column of numbers")
     size, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if size > _MAX_CHANNEL_BYTES or size > _MAX_DEFLATE * stored:
+    chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+    if size > _MAX_CHANNEL_BYTES or max(size, chunk) > max(_FREE_BYTES, _MAX_DEFLATE * stored):
         raise RecordingError(
             f"{path}: {group.name}/{name} claims {size} bytes, {stored} are stored"
         )

@@ -43,7 +43,7 @@ class Channel:
         Nominal rate in Hz; 0 for an irregular channel, whose `times` are then set.
     segments : tuple of Segment
         Gap-free stretches in ascending time. An irregular channel has exactly one.
-    scale, offset : float
+    scale, offset : float, or ndarray of shape (C,)
         From stored to physical values in `units`.
     modality : str or None
         Set only where the format itself says what the channel is (an Empatica EDA file);
@@ -54,29 +54,40 @@ class Channel:
         Sample times of an irregular channel, in seconds since the start of the recording.
     device : dict
         Whatever the file says of the device: maker, model, serial number, transfer function.
+    stream : str
+        Set only where the file was exported from a session and says which stream this was: it
+        comes back under that name, as it was, also without samples.
+    dtype : str
+        Number type of that stream, where no segment tells it.
     """
 
     name: str
     units: str
     sfreq: float
     segments: tuple[Segment, ...]
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: float | NDArray[np.float64] = 1.0
+    offset: float | NDArray[np.float64] = 0.0
     modality: str | None = None
     components: tuple[str, ...] = ()
     times: NDArray[np.float64] | None = None
     device: dict[str, Any] = field(default_factory=dict)
+    stream: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """Something the file tags in time: a marker, an annotation, a button press, a journal."""
+    """Something the file tags in time: a marker, an annotation, a button press, a journal.
+
+    A `source` of None stands for the file itself; `duration` is NaN where the end is not known.
+    """
 
     onset: float
     label: str
     kind: str = "marker"
     duration: float = 0.0
     payload: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class Recording:
     markers : tuple of Marker
     t0_unix_ns : int or None
         Wall-clock time of second 0, where the file tells it.
-    participant_id : str
+    participant_id, condition, dyad_id, role, protocol, session_id : str
         Where the file tells it, else "".
     notes : tuple of str
         Anything a user should know: lost frames, ignored columns, clock resets.
@@ -106,3 +117,8 @@ class Recording:
     t0_unix_ns: int | None = None
     participant_id: str = ""
     notes: tuple[str, ...] = ()
+    condition: str = ""
+    dyad_id: str = ""
+    role: str = ""
+    protocol: str = ""
+    session_id: str = ""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import OutputError, RecordingError
+from physio_hqc.files import new_file
 from physio_hqc.importers.channels import (
     SESSION_UNITS,
     Conversion,
@@ -196,16 +197,24 @@ def write_recording(
     notes = list(recording.notes)
     plans, ignored = _plan(recording, channel_map or {}, notes)
     _note_late_events(plans, added, notes)
-    about["participant_id"] = about.get("participant_id") or _clean(recording.participant_id)
-    about["protocol"] = about.get("protocol") or ""
+    for key in ("participant_id", "condition", "dyad_id", "role", "protocol"):
+        about[key] = about.get(key) or _clean(getattr(recording, key))
+    about["session_id"] = recording.session_id or None
     about["t0_unix_ns"] = _t0(recording, notes)
     by_hand = Path(events).name if events is not None else ""
-    tagged = [(marker, recording.source.name) for marker in recording.markers]
+    tagged = [
+        (marker, recording.source.name if marker.source is None else marker.source)
+        for marker in recording.markers
+    ]
     tagged = sorted(
         tagged + [(marker, by_hand) for marker in added], key=lambda pair: pair[0].onset
     )
     recording = replace(recording, notes=tuple(dict.fromkeys(notes)))
-    _write(target, recording, plans, tagged, {**about, "overwrite": overwrite})
+    try:
+        _write(target, recording, plans, tagged, {**about, "overwrite": overwrite})
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{target} cannot be written ({reason}); choose another place") from error
     return ImportReport(
         path=target,
         source=recording.source,
@@ -221,13 +230,10 @@ def write_recording(
 def _target(source: Path, out: str | os.PathLike[str] | None, *, overwrite: bool) -> Path:
     """Return the session file's path, before any work is done for nothing."""
     target = Path(f"{source.resolve().stem}.h5") if out is None else Path(out)
+    new_file(target, overwrite=True)
     if target.exists() and source.exists() and target.resolve() == source.resolve():
         raise OutputError(f"{target} is the recording itself: name another file with --out")
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder: name a file with --out")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
-    return target
+    return new_file(target, overwrite=overwrite)
 
 
 def _t0(recording: Recording, notes: list[str]) -> int:
@@ -264,7 +270,7 @@ def _plan(
     for channel in channels:
         if mapped.get(channel.name) == IGNORE:
             continue
-        if _n_samples(channel):
+        if _n_samples(channel) or channel.stream:
             kept.append(channel)
         else:
             notes.append(f"{channel.name!r} holds no samples and was left out")
@@ -279,6 +285,10 @@ def _plan(
     for channel in kept:
         if channel.name in mapped:
             plans.append(_mapped(channel, mapped[channel.name], notes))
+            continue
+        if channel.stream and channel.stream not in taken:
+            taken.add(channel.stream)
+            plans.append(_restored(channel))
             continue
         plan = _recognized(channel, taken, notes)
         taken.add(plan.stream)
@@ -365,6 +375,12 @@ def _mapped(channel: Channel, stream: str, notes: list[str]) -> _Plan:
     return _Plan(channel, stream, modality, step, recognized=True)
 
 
+def _restored(channel: Channel) -> _Plan:
+    """Take a stream back as it was exported."""
+    same = Conversion(channel.units, channel.units, 1.0)
+    return _Plan(channel, channel.stream, channel.modality or "other", same, recognized=True)
+
+
 def _recognized(channel: Channel, taken: set[str], notes: list[str]) -> _Plan:
     """Go by name and unit; what they do not settle is kept as it is."""
     modality = channel.modality or recognize(channel.name, channel.units, channel.sfreq)
@@ -435,14 +451,14 @@ def _write(
                 _clean(marker.label),
                 duration=marker.duration,
                 source=source,
-                payload=_fit_payload(marker.payload),
+                payload=_payload(marker),
             )
 
 
 def _storage(channel: Channel) -> np.dtype[Any]:
     """Return the number type that holds all segments, in this machine's byte order."""
     kinds = [segment.samples.dtype for segment in channel.segments]
-    common = np.result_type(*kinds) if kinds else np.dtype(np.float64)
+    common = np.result_type(*kinds) if kinds else np.dtype(channel.dtype or np.float64)
     if common.kind not in "iuf":
         common = np.dtype(np.int8 if common.kind == "b" else np.float64)
     if common.itemsize > 8 or common == np.float16:
@@ -452,6 +468,8 @@ def _storage(channel: Channel) -> np.dtype[Any]:
 
 def _write_samples(writer: Any, plan: _Plan) -> None:
     channel = plan.channel
+    if not channel.segments:
+        return
     if channel.times is not None:
         samples: NDArray[Any] = channel.segments[0].samples
         writer.append_irregular(plan.stream, channel.times, samples)
@@ -462,6 +480,9 @@ def _write_samples(writer: Any, plan: _Plan) -> None:
 
 def _device(plan: _Plan, recording: Recording) -> dict[str, Any]:
     """Return what is recorded about a stream's origin, as JSON can hold it."""
+    if plan.channel.stream == plan.stream:  # exported from a session: its origin is known
+        known: dict[str, Any] = _plain(plan.channel.device)
+        return known
     origin: dict[str, Any] = {
         **_plain(plan.channel.device),
         "source_file": recording.source.name,
@@ -494,6 +515,11 @@ def _plain(value: Any) -> Any:
 def _clean(text: str) -> str:
     """Drop what no file can store: half characters (damaged text in a header) and NUL."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+
+
+def _payload(marker: Marker) -> dict[str, Any]:
+    """Return a payload that an event can hold; one that was held before stays as it is."""
+    return marker.payload if marker.source is not None else _fit_payload(marker.payload)
 
 
 def _fit_payload(payload: dict[str, Any]) -> dict[str, Any]:

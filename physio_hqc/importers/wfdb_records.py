@@ -6,6 +6,7 @@ Signals are read as stored integers; gain and baseline become scale and offset.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,8 +48,16 @@ _MISSING: Final = {
     "524": -(2**23),
     "32": -(2**31),
 }
-_MAX_SAMPLES_PER_BYTE: Final = 8192  # FLAC packs a constant block into a few bytes
-_FILE_NAME = re.compile(r"[-\w.]+")
+_FREE_SAMPLES: Final = 1 << 24  # FLAC packs a constant block into a few bytes
+_MAX_SAMPLES_PER_BYTE: Final = 64
+_MAX_SIGNALS: Final = 1024
+_MAX_SEGMENTS: Final = 100_000
+_MOST_USES: Final = 16
+_MAX_HEADER_BYTES: Final = 20_000_000
+_LONGEST_LINE: Final = 2000
+# Frames a second, then the counter's frequency and its first value, which are not needed.
+_RATE = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:/-?[\d.]*)?(?:\(-?[\d.]*\))?", re.ASCII)
+_FILE_NAME = re.compile(r"~?(?!\.+$)[-\w.]+|~")
 # Names under which annotators file their work; any other ending is somebody else's file.
 _ANNOTATOR: Final = re.compile(
     r"atr|ari|ann|aux|ecg|qrsc?|[gjsw]qrs|w?abp|ple|al[hme]?|all|apn|st[abc]?|16[ab]|hypn?|event|"
@@ -100,6 +109,7 @@ def read(path: Path) -> Recording:
 
     base = _record_base(path)
     notes: list[str] = []
+    _check_header(base)
     header = wfdb.rdheader(str(base), rd_segments=False)
     frame_rate = float(header.fs)
     if not 0 < frame_rate < 1e7:
@@ -130,6 +140,29 @@ def _record_base(path: Path) -> Path:
     raise RecordingError(f"{path}: its header {path.with_suffix('.hea').name} is not beside it")
 
 
+def _check_header(base: Path) -> None:
+    """Refuse a header that names other places or absurd counts, before wfdb goes by it."""
+    header = Path(f"{base}.hea")
+    if header.stat().st_size > _MAX_HEADER_BYTES:
+        raise RecordingError(f"{header} is too large to be a header")
+    content = header.read_bytes().decode("utf-8", "replace")
+    lines = [line.strip() for line in re.split(r"[\r\n]+", content)]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if any(len(line) > _LONGEST_LINE for line in lines):
+        raise RecordingError(f"{header}: a line of more than {_LONGEST_LINE} characters")
+    first = re.match(r"[-\w]+(?:/(\d{0,9}))?\s+(\d{1,9})(?!\d)", lines[0]) if lines else None
+    if first is None:
+        raise RecordingError(f"{header}: the record line is damaged")
+    n_segments, n_signals = int(first[1] or 0), int(first[2])
+    if n_signals > _MAX_SIGNALS or n_segments > _MAX_SEGMENTS:
+        raise RecordingError(f"{header}: {n_signals} signals, {n_segments} segments make no sense")
+    rate = lines[0].split()[2:3]
+    if rate and not _RATE.fullmatch(rate[0]):
+        raise RecordingError(f"{header}: a rate of {rate[0][:40]!r} makes no sense")
+    for line in lines[1 : 1 + (n_segments or n_signals)]:
+        _require_plain_name(line.split()[0], base)
+
+
 def _segments(header: Any, base: Path) -> list[tuple[str, int, int | None]]:
     """Return (record name, first frame, number of frames) of each segment that holds signals."""
     names: list[str] | None = getattr(header, "seg_name", None)
@@ -137,8 +170,11 @@ def _segments(header: Any, base: Path) -> list[tuple[str, int, int | None]]:
         return [(base.name, 0, header.sig_len)]
     found: list[tuple[str, int, int | None]] = []
     start = 0
+    uses = Counter(names)
     for name, length in zip(names, header.seg_len, strict=True):
         _require_plain_name(name, base)
+        if name != "~" and uses[name] > _MOST_USES:
+            raise RecordingError(f"{base}.hea names the segment {name!r} {uses[name]} times")
         if name != "~" and length > 0:
             found.append((name, start, int(length)))
         start += int(length)
@@ -164,6 +200,7 @@ def _read_segment(
 
     if not Path(f"{base}.hea").is_file():
         raise RecordingError(f"{base}.hea is missing: the record is not complete")
+    _check_header(base)
     header = wfdb.rdheader(str(base), rd_segments=False)
     if getattr(header, "seg_name", None) is not None:
         raise RecordingError(f"{base}.hea: a segment that is itself cut into segments")
@@ -214,7 +251,8 @@ def _frames_present(
         size = file.stat().st_size - (header.byte_offset[signals[0]] or 0)
         storage = str(header.fmt[signals[0]])
         if storage in _COMPRESSED:
-            if promised is not None and promised * per_frame > size * _MAX_SAMPLES_PER_BYTE:
+            most = max(_FREE_SAMPLES, size * _MAX_SAMPLES_PER_BYTE)
+            if promised is None or promised * per_frame > most:
                 raise RecordingError(f"{base}.hea promises more samples than {name} can hold")
             continue
         if storage not in _BITS:

@@ -15,6 +15,7 @@ import logging
 import math
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import RecordingError
+from physio_hqc.importers._limits import unpacked_gzip
 from physio_hqc.importers.channels import session_conversion
 from physio_hqc.importers.recording import Channel, Marker, Recording, Segment
 
@@ -42,9 +44,12 @@ _ITEM_BYTES = {
 _BOUNDARY = bytes.fromhex("43A546DCCBF5410FB30ED5467383CBE4")
 _MAX_CHANNELS = 10_000
 _MAX_RATE = 1e6
-_MAX_STREAMS = 1000
+_MAX_STREAMS = 300
+_MAX_RESETS = 300
+_RESET_S = 1.0
 _MAX_XML_DEPTH = 64
-_MAX_UNPACKED = 1 << 32
+_MAX_COLUMNS = 10_000
+_MAX_JUMP_WORK = 20_000_000
 _MAX_LABEL = 400
 _MAX_SPAN_S = 10 * 365.25 * 86400
 
@@ -201,6 +206,8 @@ class _Scan:
     formats: dict[int, _Format] = field(default_factory=dict)
     footers: set[int] = field(default_factory=set)
     names: dict[int, str] = field(default_factory=dict)
+    clocks: dict[int, tuple[float, float]] = field(default_factory=dict)
+    resets: int = 0
     header_seen: bool = False
     dropped: list[str] = field(default_factory=list)
 
@@ -214,11 +221,7 @@ def _content(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            limit = min(_MAX_UNPACKED, max(1 << 26, 200 * len(data)))
-            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-                data = file.read(limit + 1)
-            if len(data) > limit:
-                raise RecordingError(f"{path}: unpacks to more than {limit} bytes; unpack it first")
+            data = unpacked_gzip(data, str(path))
     except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: cannot be read ({error})") from error
     if data[:4] != b"XDF:":
@@ -303,7 +306,7 @@ def _check_chunk(scan: _Scan, start: int, end: int) -> None:
     if tag == 3:
         _check_samples(scan, stream, body, end)
     elif tag == 4:
-        _check_offset(scan.data[body:end], stream)
+        _check_offset(scan, scan.data[body:end], stream)
     else:
         root = _xml(scan.path, scan.data[body:end], f"footer of stream {stream}")
         count = (root.findtext("sample_count") or "0").strip()
@@ -314,6 +317,8 @@ def _check_chunk(scan: _Scan, start: int, end: int) -> None:
 
 def _xml(path: Path, text: bytes, what: str) -> ElementTree.Element:
     """Parse a small XML document that may not nest deeply or define entities."""
+    if b"\x00" in text:  # other encodings, in which a definition would not be seen
+        raise _DamagedError(f"{what} is not UTF-8")
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise RecordingError(f"{path}: the {what} defines XML entities; such files are refused")
     source = io.BytesIO(text.decode("utf-8", "replace").encode())
@@ -351,16 +356,24 @@ def _check_stream_header(scan: _Scan, stream: int, text: bytes) -> None:
         raise RecordingError(f"{where} states {channels} channels; at most {_MAX_CHANNELS} can be")
     if not 0 <= rate <= _MAX_RATE:
         raise RecordingError(f"{where} states a rate of {rate} Hz; 0 to {_MAX_RATE:g} can be")
+    if sum(form.channels for form in scan.formats.values()) + channels > _MAX_COLUMNS:
+        raise RecordingError(f"{scan.path}: more than {_MAX_COLUMNS} channels in all streams")
     if len(scan.formats) >= _MAX_STREAMS:
         raise RecordingError(f"{scan.path}: more than {_MAX_STREAMS} streams")
     scan.formats[stream] = _Format(channels, _ITEM_BYTES[kind])
     scan.names[stream] = name
 
 
-def _check_offset(body: bytes, stream: int) -> None:
-    """Check one clock offset."""
+def _check_offset(scan: _Scan, body: bytes, stream: int) -> None:
+    """Check one clock offset; pyxdf fits a line to every stretch between two resets."""
     if len(body) != 16 or not all(map(math.isfinite, struct.unpack("<dd", body))):
         raise _DamagedError(f"clock offset of stream {stream}")
+    time, value = struct.unpack("<dd", body)
+    before = scan.clocks.get(stream, (time, value))
+    scan.clocks[stream] = (time, value)
+    scan.resets += time < before[0] or abs(value - before[1]) > _RESET_S
+    if scan.resets > _MAX_RESETS:
+        raise RecordingError(f"{scan.path}: its clocks jump more than {_MAX_RESETS} times")
 
 
 def _check_samples(scan: _Scan, stream: int, start: int, end: int) -> None:
@@ -608,11 +621,13 @@ def _modality(stated: str | None, units: str) -> str | None:
 def _unique_names(channels: list[Channel]) -> tuple[Channel, ...]:
     """Number the names that occur more than once."""
     seen: set[str] = set()
+    last: Counter[str] = Counter()
     unique = []
     for channel in channels:
-        name, count = channel.name, 2
+        name = channel.name
         while name in seen:
-            name, count = f"{channel.name} {count}", count + 1
+            last[channel.name] += 1
+            name = f"{channel.name} {last[channel.name] + 1}"
         seen.add(name)
         unique.append(replace(channel, name=name))
     return tuple(unique)
@@ -718,7 +733,10 @@ def _lasting_jumps(
     small = max(_SMALL_GAP_S, _SMALL_GAP_SAMPLES / sfreq)
     around = max(8, round(_AROUND_S * sfreq))
     lag = stamps - np.arange(len(stamps)) / sfreq
-    for row in np.flatnonzero(steps - 1 / sfreq > small).tolist():
+    rows = np.flatnonzero(steps - 1 / sfreq > small)
+    if len(rows) * min(around, len(stamps)) > _MAX_JUMP_WORK:
+        return found  # stamps that jump everywhere show no single gap
+    for row in rows.tolist():
         before, after = lag[max(0, row + 1 - around) : row + 1], lag[row + 1 : row + 1 + around]
         jump = steps[row] - 1 / sfreq
         if min(len(before), len(after)) >= 8:

@@ -1,3 +1,6 @@
+from .batch import BatchResult as BatchResult
+from .batch import SessionDone as SessionDone
+from .batch import process_batch as process_batch
 from .config import PipelineConfig as PipelineConfig
 from .config import load_pipeline_config as load_pipeline_config
 from .process import is_up_to_date as is_up_to_date

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.files import folder_in
 from physio_hqc.pipeline.config import PipelineConfig, load_pipeline_config
 from physio_hqc.pipeline.provenance import (
     fingerprint,
@@ -98,7 +99,7 @@ def process_session(
     run.begin("reading")
     with open_session(source) as session:
         sha256 = input_hash(source)
-        folder = None if out_dir is None else Path(out_dir) / session.name
+        folder = None if out_dir is None else folder_in(out_dir, session.name)
         if folder is not None and run.is_current(folder, sha256):
             return replace(load_result(folder), path=source)
         return _process(session, run, sha256, folder)
@@ -145,7 +146,7 @@ def is_up_to_date(
     """
     source = Path(path)
     run = _Run.prepare(config, None)
-    return run.is_current(Path(out_dir) / source.stem, input_hash(source))
+    return run.is_current(folder_in(out_dir, source.stem), input_hash(source))
 
 
 @dataclass(frozen=True)

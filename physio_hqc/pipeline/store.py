@@ -20,6 +20,7 @@ from physio_hqc.errors import OutputError
 from physio_hqc.files import exchange_folders, hidden_sibling, locked
 from physio_hqc.pipeline.result import TABLES, SessionResult
 from physio_hqc.pipeline.schema import COLUMNS, Column, conform, data_dictionary
+from physio_hqc.session._untrusted import plain_json
 
 PROVENANCE = "provenance.json"
 REPORT = "report.html"
@@ -135,11 +136,14 @@ def load_result(folder: str | os.PathLike[str], tables: Sequence[str] = TABLES) 
     provenance = read_provenance(path)
     if provenance is None:
         raise OutputError(f"{path} holds no results: process the session first")
+    facts = provenance.get("input", {})
+    if not isinstance(facts, dict):
+        raise OutputError(f"{path / PROVENANCE} tells of no session: process the session again")
     read = {name: _read_table(path, name, provenance) for name in dict.fromkeys(tables)}
     windows = read["windows"] if "windows" in read else _read_table(path, "windows", provenance)
     return SessionResult(
         name=path.name,
-        path=Path(str(provenance.get("input", {}).get("file", ""))),
+        path=Path(str(facts.get("file", ""))),
         out_dir=path,
         up_to_date=True,
         tables=read,
@@ -283,8 +287,8 @@ def read_provenance(folder: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = plain_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -309,10 +313,19 @@ def _read_table(folder: Path, name: str, provenance: Mapping[str, Any]) -> pd.Da
             keep_default_na=False,
             float_precision="round_trip",
             encoding="utf-8",
+            low_memory=False,
         )
+        if not isinstance(table.index, pd.RangeIndex):
+            raise OutputError(f"{path}: rows are longer than the header; process the session again")
+        return conform(table, COLUMNS[name])
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}; process the session again") from error
-    return conform(table, COLUMNS[name])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        # Its checksum fits, and yet it is not what was written.
+        detail = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise OutputError(
+            f"{path} is no table of results ({detail}); process the session again"
+        ) from error
 
 
 def _checksum(path: Path) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from physio_hqc.errors import SignalError
 from physio_hqc.reactivity._tables import counted, numbers_of, numeric, require_columns
 from physio_hqc.reactivity.courses import FOLLOWED
+from physio_hqc.signals._checks import as_numbers
 
 COURSE_SCORE_COLUMNS: tuple[str, ...] = (
     "peak",
@@ -88,8 +89,8 @@ def area_under_curve(times: ArrayLike, values: ArrayLike) -> tuple[float, float]
 def _measurements(numbers: ArrayLike, name: str) -> FloatArray:
     """One-dimensional array of finite numbers, or one clear line."""
     try:
-        array = np.asarray(numbers, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = as_numbers(numbers, name)
+    except SignalError as error:
         raise SignalError(f"{name} are not numeric ({error})") from error
     if array.ndim != 1:
         raise SignalError(f"{name} have {array.ndim} dimensions: pass one")

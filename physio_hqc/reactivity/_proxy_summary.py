@@ -78,7 +78,7 @@ def proxy_summary(
         raise StudyError(f"seed is {seed}: pass a whole number from 0")
     table = _table(allostatic, by, participants, scores)
     rows = []
-    for (proxy, group), part in table.groupby(["proxy", by], sort=False):
+    for (proxy, group), part in table.groupby(["proxy", by], sort=False, observed=True):
         # The same order whatever the order of the rows, so that the draws are the same.
         part = part.sort_values("participant", kind="stable")
         for score in scores:
@@ -109,6 +109,9 @@ def _table(
         return table.assign(**{by: words(table[by])})
     if participants is None:
         raise StudyError(f"allostatic: there is no column {by!r}; pass participants that have it")
+    if not isinstance(participants, pd.DataFrame):
+        kind = type(participants).__name__
+        raise StudyError(f"participants is a {kind}: pass a table with the columns id and {by}")
     for column in ("id", by):
         if column not in participants.columns:
             raise StudyError(f"participants: there is no column {column!r}")

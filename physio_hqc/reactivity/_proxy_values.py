@@ -314,7 +314,7 @@ def _resting_rows(source: Source, component: Component, tables: _Tables) -> pd.D
     rows["rank"] = rows["window"].map({name: rank for rank, name in enumerate(names)})
     rows = rows.sort_values("rank", kind="stable").drop_duplicates("session").sort_index()
     if "unit" in rows:
-        given = rows["unit"].map(_word).map(_spelled)
+        given = rows["unit"].astype(object).map(_word).map(_spelled)
         other = (given != "") & (given != _spelled(component.unit)) & rows["value"].notna()
         words = "is in " + given + f", needs {component.unit}"
         rows["text"] = rows["text"].where(~other, words)
@@ -359,7 +359,7 @@ def _per_person(
     rows: pd.DataFrame, tables: _Tables, absent: str
 ) -> tuple[NDArray[np.float64], Texts]:
     """Mean over the sessions of every participant, and why there is none."""
-    grouped = rows.groupby("person", sort=False)
+    grouped = rows.groupby("person", sort=False, observed=True)
     means = grouped["value"].mean().reindex(tables.order).to_numpy(np.float64)
     counts = grouped["value"].count().reindex(tables.order, fill_value=0).to_numpy()
     why = grouped["text"].agg(lambda texts: ", ".join(dict.fromkeys(filter(None, texts))))

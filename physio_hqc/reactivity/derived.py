@@ -75,6 +75,7 @@ def combine_windows(table: pd.DataFrame, combined: Mapping[str, Sequence[str]]) 
     require_columns(table, _NEEDED, "features")
     refuse_twice(table, ("session", "window", "feature"))
     _check_names(table, combined)
+    table = _plain(table)
     new = [_combined(table, name, list(parts)) for name, parts in combined.items()]
     return pd.concat([table, *new], ignore_index=True) if new else table.reset_index(drop=True)
 
@@ -93,6 +94,16 @@ def _check_names(table: pd.DataFrame, combined: Mapping[str, Sequence[str]]) -> 
                     f"combined window {name!r}: no window is called {part!r}; "
                     f"windows: {', '.join(map(str, known[:8]))}"
                 )
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Table with nullable numbers as floats: means of whole numbers are none."""
+    nullable = [
+        name
+        for name, dtype in table.dtypes.items()
+        if pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype)
+    ]
+    return table.astype(dict.fromkeys(nullable, np.float64))
 
 
 def _combined(table: pd.DataFrame, name: str, parts: list[str]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
+from physio_hqc.signals._checks import as_numbers
 
 from ._logistic import course_of, fit_logistic
 from ._recovery_columns import RECOVERY_COLUMNS, recovery_dictionary
@@ -85,9 +86,9 @@ class RecoveryCurve:
 
 def recovery_curve(
     times_s: ArrayLike,
-    values: ArrayLike,
+    values: ArrayLike | None = None,
     *,
-    baseline: float,
+    baseline: float | None = None,
     task: float | None = None,
     durations_s: ArrayLike = 0.0,
     floor: float = 3.0,
@@ -167,6 +168,11 @@ def recovery_curve(
     '4 points, needs 5'
     """
     limits = Limits(min_points=min_points, max_error=max_error, alpha=alpha)
+    if isinstance(times_s, pd.DataFrame):
+        raise SignalError("times_s is a table: pass times and values, or use recovery_scores")
+    if values is None or baseline is None:
+        missing = "values" if values is None else "baseline"
+        raise SignalError(f"{missing} is missing: pass times_s, values and baseline=")
     times, points, lengths = _course(times_s, values, durations_s)
     minutes, pieces = times[None] / 60.0, lengths[None] / 60.0
     fits = fit_logistic(minutes, points[None], pieces)
@@ -266,7 +272,7 @@ def percent_recovery(
     reactivity = float(task) - float(baseline)
     if not abs(reactivity) >= max(floor, ZERO):
         return np.full(np.shape(value), np.nan)
-    percent: FloatArray = 100.0 * (task - np.asarray(value, dtype=np.float64)) / reactivity
+    percent: FloatArray = 100.0 * (task - as_numbers(value, "value")) / reactivity
     return percent
 
 
@@ -509,6 +515,10 @@ def adjusted_recovery(
     [-0.4, 0.8, -1.0, 1.2, -0.6]
     """
     keys = ["window", "feature", "source"]
+    if not isinstance(recovery, pd.DataFrame):
+        raise SignalError(
+            f"recovery is a {type(recovery).__name__}: pass a table of recovery_scores"
+        )
     for name in (*keys, "reactivity", "reason", *columns):
         if name not in recovery.columns:
             raise SignalError(
@@ -527,11 +537,11 @@ def _adjusted(table: pd.DataFrame, name: str, keys: list[str], min_n: int) -> pd
     used = table[name].notna() & table["reactivity"].notna()
     x, y = table["reactivity"].where(used), table[name].where(used)
     by = [table[key] for key in keys]
-    x0 = x - x.groupby(by, dropna=False).transform("mean")
-    y0 = y - y.groupby(by, dropna=False).transform("mean")
-    sxx = (x0 * x0).groupby(by, dropna=False).transform("sum")
-    sxy = (x0 * y0).groupby(by, dropna=False).transform("sum")
-    n = used.groupby(by, dropna=False).transform("sum")
+    x0 = x - x.groupby(by, dropna=False, observed=True).transform("mean")
+    y0 = y - y.groupby(by, dropna=False, observed=True).transform("mean")
+    sxx = (x0 * x0).groupby(by, dropna=False, observed=True).transform("sum")
+    sxy = (x0 * y0).groupby(by, dropna=False, observed=True).transform("sum")
+    n = used.groupby(by, dropna=False, observed=True).transform("sum")
     few, same = n < min_n, ~(sxx > 0)
     residual = (y0 - sxy / sxx.where(sxx > 0) * x0).mask(few)
     why = np.where(few, n.astype(str) + f" sessions, needs {min_n}", "")
@@ -539,8 +549,9 @@ def _adjusted(table: pd.DataFrame, name: str, keys: list[str], min_n: int) -> pd
     why = np.where(table["reactivity"].isna(), "no reactivity", why)
     say = residual.isna() & table[name].notna()
     text = pd.Series(f"{name}_adjusted: " + why.astype(object), index=table.index).where(say, "")
-    both = (table["reason"] != "") & say
-    table["reason"] = table["reason"] + np.where(both, "; ", "") + text
+    reason = table["reason"].astype(object)
+    both = (reason != "") & say
+    table["reason"] = reason + np.where(both, "; ", "") + text
     table[f"{name}_adjusted"] = residual
     return table
 
@@ -549,12 +560,8 @@ def _course(
     times_s: ArrayLike, values: ArrayLike, durations_s: ArrayLike
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Times, values and piece lengths as ascending float arrays without missing values."""
-    try:
-        times = np.asarray(times_s, dtype=np.float64)
-        points = np.asarray(values, dtype=np.float64)
-        lengths = np.asarray(durations_s, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise SignalError(f"times, values and durations have to be numbers ({error})") from error
+    times, points = as_numbers(times_s, "times_s"), as_numbers(values, "values")
+    lengths = as_numbers(durations_s, "durations_s")
     if times.ndim != 1 or times.shape != points.shape:
         raise SignalError(
             f"times have shape {times.shape}, values {points.shape}: pass two lists of one length"

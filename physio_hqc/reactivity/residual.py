@@ -84,7 +84,8 @@ def residualized_change(scores: pd.DataFrame, *, min_n: int = 5) -> pd.DataFrame
     used = np.isfinite(baseline) & np.isfinite(value)
     if "delta" in scores.columns:
         used &= np.isfinite(numbers_of(scores, "delta"))
-    group = scores.groupby(["window", "feature"], sort=False, dropna=False).ngroup().to_numpy()
+    by = scores.groupby(["window", "feature"], sort=False, dropna=False, observed=True)
+    group = by.ngroup().to_numpy()
     fit = _Lines(group, baseline, value, used)
     return _with_columns(scores, fit, min_n)
 

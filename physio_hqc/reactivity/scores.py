@@ -246,7 +246,7 @@ def _at_rest(rest: pd.DataFrame, quality_min: float) -> pd.DataFrame:
 def _baselines(rest: pd.DataFrame, quality_min: float, min_readings: int) -> pd.DataFrame:
     """One row per session and feature: the baseline, what it rests on, or why there is none."""
     rows = _at_rest(rest, quality_min)
-    grouped = rows.groupby(["session", "feature"], sort=False)
+    grouped = rows.groupby(["session", "feature"], sort=False, observed=True)
     sums = grouped[["weight", "weighted", "n"]].sum()
     totals = grouped[["seconds", "counted"]].sum(min_count=1)
     group = grouped.ngroup().to_numpy()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from physio_hqc.errors import OutputError
+from physio_hqc.files import hidden_sibling
 from physio_hqc.report._format import esc
 
 
@@ -29,7 +30,7 @@ def save_page(report: Any, path: Path, version: str, fingerprint: str) -> Path:
         If the file cannot be written.
     """
     # The suffix decides the format, and mne.Report refuses what exists.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part.html")
+    part = hidden_sibling(path, f"{os.getpid()}.part.html")
     try:
         report.save(part, open_browser=False, overwrite=True, verbose="error")
         text = part.read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def save_text(text: str, path: Path) -> Path:
     OutputError
         If the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = hidden_sibling(path, f"{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8", newline="\n")
         part.replace(path)

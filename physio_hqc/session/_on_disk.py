@@ -14,6 +14,7 @@ from typing import Final
 import h5py
 
 from physio_hqc.errors import OutputError
+from physio_hqc.files import hidden_sibling
 from physio_hqc.session.locks import is_being_written, lock_for_writing
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -35,8 +36,7 @@ class FileOnDisk:
     def __init__(self, path: Path, *, atomic: bool) -> None:
         self.path = path
         self._atomic = atomic
-        hidden = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._target = hidden if atomic else path
+        self._target = hidden_sibling(path, f"{os.getpid()}.part") if atomic else path
         self._descriptor = -1
         self._guard = threading.Lock()
 
@@ -90,7 +90,7 @@ class FileOnDisk:
         return descriptor
 
     def _fresh_sibling(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
+        return hidden_sibling(self.path, f"{uuid.uuid4().hex[:8]}.new")
 
     def _refuse_existing(self, overwrite: bool) -> None:
         if is_being_written(self.path):

@@ -10,6 +10,7 @@ import h5py
 
 from physio_hqc.errors import SessionFileError
 from physio_hqc.session._stream_writer import StreamWriter
+from physio_hqc.session._untrusted import plain_json
 from physio_hqc.session.format import EVENT_DTYPE, MAX_TEXT_BYTES
 
 _MAX_FIXED_BYTES: Final = 60_000
@@ -65,7 +66,8 @@ def json_text(content: dict[str, Any], what: str) -> str:
     """Write facts as JSON text; `what` they are, for the error."""
     try:
         text = json.dumps(content, ensure_ascii=False, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        plain_json(text)
+    except (TypeError, ValueError, RecursionError) as error:
         raise SessionFileError(f"{what} cannot be written as JSON: {error}") from error
     if len(text.encode()) > MAX_TEXT_BYTES:
         raise SessionFileError(f"{what} is too long")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SessionFileError
-from physio_hqc.session.format import BLOCK_DTYPE, BlockFlag
+from physio_hqc.session.format import BLOCK_DTYPE, MAX_TIME_S, BlockFlag
 from physio_hqc.session.timebase import MAX_RATE_ERROR
 
 REMEMBERED: Final = 16
@@ -173,7 +173,7 @@ class StreamWriter:
         if not filled.all():
             counts, t_received = counts[filled], t_received[filled]
             t_device, flags = t_device[filled], flags[filled]
-        if not np.isfinite(t_received).all():
+        if not (np.abs(t_received) <= MAX_TIME_S).all():
             raise SessionFileError(f"stream {self.name!r}: a packet without an arrival time")
         if not counts.size:
             return 0
@@ -220,7 +220,7 @@ class StreamWriter:
         if not n:
             return
         rate = self.sfreq if sfreq is None else float(sfreq)
-        if not (math.isfinite(t_start) and math.isfinite(rate) and rate > 0):
+        if not (abs(t_start) <= MAX_TIME_S and math.isfinite(rate) and rate > 0):
             raise SessionFileError(
                 f"stream {self.name!r}: start {t_start} s at {rate} Hz makes no sense"
             )

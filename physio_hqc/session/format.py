@@ -5,6 +5,7 @@ One HDF5 file per session. Everything that the writer and the reader must agree 
 
 from __future__ import annotations
 
+import re
 from enum import IntFlag
 from typing import Final
 
@@ -51,11 +52,34 @@ EVENT_DTYPE: Final = np.dtype(
 UNKNOWN_T0: Final = 0
 """``t0_unix_ns`` of a recording that does not tell when it began."""
 
+ROOT_ATTRIBUTES: Final = (
+    *("format", "format_version", "session_id", "participant_id", "condition", "dyad_id", "role"),
+    *("protocol", "created_utc", "software", "t0_unix_ns", "closed"),
+)
+STREAM_ATTRIBUTES: Final = (
+    *("modality", "units", "sfreq", "channels", "device", "scale", "offset"),
+)
+STREAM_PARTS: Final = ("samples", "blocks", "times")
+
+STREAM_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""A letter, then letters, digits and underscores."""
+
+MAX_TIME_S: Final = 1e9
+"""Seconds since the session's start; thirty years, so that no clock error is mistaken for time."""
+
+MIN_SFREQ: Final = 1e-6
+MAX_SFREQ: Final = 1e6
 MAX_STREAMS: Final = 1024
 MAX_CHANNELS: Final = 1024
 MAX_EVENTS: Final = 5_000_000
 MAX_TEXT_BYTES: Final = 1_000_000
 MAX_FACT_BYTES: Final = 4_000_000
+MIN_VALUES: Final = 1 << 24
+VALUES_PER_BYTE: Final = 128
+"""A file may hold this many numbers for each of its bytes (and `MIN_VALUES` in any case)."""
+
+MAX_EVENTS_RATIO: Final = 300
+MAX_BLOCKS_RATIO: Final = 50
 MAX_COMPRESSION_RATIO: Final = 1100
 """DEFLATE cannot exceed about 1032:1; a data set that claims more was never written."""
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from physio_hqc.errors import SessionFileError
 from physio_hqc.session.timebase import TimeBase
+
+MAX_PLACES: Final = 1e15
+"""More than any recording has places; counts beyond lose their digits."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,13 +42,22 @@ class EvenGrid:
 
 
 def even_grid(base: TimeBase) -> EvenGrid:
-    """Lay the segments of a time base on an even index, gaps rounded to whole samples."""
+    """Lay the segments of a time base on an even index, gaps rounded to whole samples.
+
+    Raises
+    ------
+    SessionFileError
+        If there is hardly anything but gaps.
+    """
     rows = base.segments[base.segments["stop"] > base.segments["start"]]
     first = rows["start"].astype(np.int64)
     n = rows["stop"].astype(np.int64) - first
     start_s = rows["t_start"].astype(np.float64)
     end_s = start_s + (n - 1) * rows["period"]
-    missing = np.rint((start_s[1:] - end_s[:-1]) * base.measured_sfreq).astype(np.int64) - 1
+    gaps = np.rint((start_s[1:] - end_s[:-1]) * base.measured_sfreq) - 1
+    if gaps.sum() > MAX_PLACES:
+        raise SessionFileError("a stream is almost only gap: cut it first")
+    missing = gaps.astype(np.int64)
     shift = np.concatenate([[0], np.cumsum(np.maximum(missing, 0))])[: len(n)]
     held = np.column_stack([first + shift, first + shift + n])
     ends = np.column_stack([held[:, 0], held[:, 1] - 1]).ravel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import SessionFileError
+from physio_hqc.session._untrusted import attribute, checked_dataset, overlapping, plain_json
 from physio_hqc.session.format import (
     BLOCK_DTYPE,
     EVENT_DTYPE,
@@ -27,15 +27,21 @@ from physio_hqc.session.format import (
     FORMAT_VERSION,
     GROWING,
     LIBVER,
+    MAX_BLOCKS_RATIO,
     MAX_CHANNELS,
-    MAX_COMPRESSION_RATIO,
     MAX_EVENTS,
+    MAX_EVENTS_RATIO,
     MAX_FACT_BYTES,
+    MAX_SFREQ,
     MAX_STREAMS,
-    MAX_TEXT_BYTES,
+    MAX_TIME_S,
+    MIN_SFREQ,
+    MIN_VALUES,
     MODALITIES,
     SIGNATURE,
+    STREAM_NAME,
     SUPERBLOCK_BYTES,
+    VALUES_PER_BYTE,
 )
 from physio_hqc.session.grid import EvenGrid, even_grid
 from physio_hqc.session.locks import is_being_written
@@ -45,8 +51,6 @@ if TYPE_CHECKING:
     import mne
     import pandas as pd
 
-_KNOWN_FILTERS = {"gzip", "lzf", None}
-_MIN_DECLARED_BYTES = 1 << 26
 _PROBE_S = 20.0
 _ATTEMPTS = 5
 _PAUSE_S = 0.05
@@ -112,6 +116,17 @@ class Session:
     recording : bool
         Whether a recorder was writing it when it was opened. What is read stays as it was then.
     streams : dict of str to Stream
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.session import SessionWriter, open_session
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
+    >>> with SessionWriter(path, participant_id="P01") as writer:
+    ...     _ = writer.add_event(0.0, "phase", "baseline", duration=600.0)
+    >>> with open_session(path) as session:
+    ...     session.participant_id, session.windows(kind="phase")["label"].tolist()
+    ('P01', ['baseline'])
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,13 +141,13 @@ class Session:
             raise
 
     def _read_header(self) -> None:
-        attrs = self._file.attrs
-        if _text(attrs.get("format", "")) != FORMAT:
+        file = self._file
+        if attribute(file, "format", "") != FORMAT:
             raise SessionFileError(
                 f"{self.path} is an HDF5 file but no physio_hqc session; "
                 f"vendor files become sessions by 'physio-hqc import'"
             )
-        version = int(attrs["format_version"])
+        version = int(attribute(file, "format_version"))
         if version > FORMAT_VERSION:
             raise SessionFileError(
                 f"{self.path} has session format version {version}; this release reads up to "
@@ -140,32 +155,39 @@ class Session:
             )
         if version < 1:
             raise SessionFileError(f"{self.path} has the impossible format version {version}")
-        self.session_id = _text(attrs.get("session_id", ""))
-        self.participant_id = _text(attrs.get("participant_id", ""))
-        self.condition = _text(attrs.get("condition", ""))
-        self.dyad_id = _text(attrs.get("dyad_id", ""))
-        self.role = _text(attrs.get("role", ""))
-        self.protocol = _text(attrs.get("protocol", ""))
-        self.created_utc = _text(attrs.get("created_utc", ""))
-        self.software = _text(attrs.get("software", ""))
-        self.t0_unix_ns = int(attrs["t0_unix_ns"])
+        self.session_id = str(attribute(file, "session_id", ""))
+        self.participant_id = str(attribute(file, "participant_id", ""))
+        self.condition = str(attribute(file, "condition", ""))
+        self.dyad_id = str(attribute(file, "dyad_id", ""))
+        self.role = str(attribute(file, "role", ""))
+        self.protocol = str(attribute(file, "protocol", ""))
+        self.created_utc = str(attribute(file, "created_utc", ""))
+        self.software = str(attribute(file, "software", ""))
+        self.t0_unix_ns = int(attribute(file, "t0_unix_ns"))
         if not -(2**63) <= self.t0_unix_ns < 2**63:
             raise SessionFileError(f"{self.path}: its start time makes no sense")
-        self.closed = bool(attrs.get("closed", False))
+        self.closed = bool(attribute(file, "closed", False))
         self.recording = not self.closed and is_being_written(self.path)
-        facts = _facts_of(self._file, self.path, self.path.stat().st_size)
         size = self.path.stat().st_size
+        facts = _facts_of(self._file, self.path, size)
         root = _member(self._file, "streams", h5py.Group, self.path)
         if len(root) > MAX_STREAMS:
             raise SessionFileError(f"{self.path} claims {len(root)} streams: refused")
         self.streams: dict[str, Stream] = {}
         for name in root:
+            if not STREAM_NAME.fullmatch(name):
+                raise SessionFileError(f"{self.path}: {name[:80]!r} is no name of a stream")
             group = _member(root, name, h5py.Group, self.path)
             stream = Stream(group, name, self.path, size, whole=self.closed)
             stream.device |= facts.get(name, {})
             self.streams[name] = stream
-        self._event_rows = _checked(
-            _member(self._file, "events", h5py.Dataset, self.path), self.path, size
+        if sum(s.n_values for s in self.streams.values()) > max(MIN_VALUES, VALUES_PER_BYTE * size):
+            raise SessionFileError(f"{self.path} claims more samples than a file of its size holds")
+        self._event_rows = checked_dataset(
+            _member(self._file, "events", h5py.Dataset, self.path),
+            self.path,
+            size,
+            MAX_EVENTS_RATIO,
         )
         if self._event_rows.dtype != EVENT_DTYPE or self._event_rows.ndim != 1:
             raise SessionFileError(f"{self.path}: the events are not laid out as format 1 says")
@@ -210,6 +232,7 @@ class Session:
 
         with _damage(self.path):
             rows = self._stored_events()
+            self._refuse_events(rows)
             table = pd.DataFrame(
                 {
                     "onset": rows["onset"],
@@ -238,6 +261,17 @@ class Session:
         told: NDArray[np.bool_] = (rows["kind"] != b"") & np.isfinite(rows["onset"])
         complete: NDArray[np.void] = rows[told]
         return complete
+
+    def _refuse_events(self, rows: NDArray[np.void]) -> None:
+        """Refuse events at no time, or of no length; NaN is the length of an open one."""
+        duration = np.nan_to_num(rows["duration"], nan=0.0, posinf=np.inf, neginf=-np.inf)
+        fine = (np.abs(rows["onset"]) <= MAX_TIME_S) & (duration >= 0) & (duration <= MAX_TIME_S)
+        if not fine.all():
+            k = int(np.argmin(fine))
+            raise SessionFileError(
+                f"{self.path}: event {k} at {rows['onset'][k]:g} s, {rows['duration'][k]:g} s "
+                "long, makes no sense"
+            )
 
     def windows(self, kind: str | None = None, label: str | None = None) -> pd.DataFrame:
         """Stretches tagged in the session: phases and interaction windows.
@@ -308,6 +342,19 @@ class Stream:
     scale, offset : float or ndarray, shape (C,)
         physical = stored * scale + offset.
     device : dict
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.session import SessionWriter, open_session
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "p01.h5"
+    >>> with SessionWriter(path) as writer:
+    ...     writer.add_stream("eda", modality="eda", units="uS", sfreq=4)
+    ...     writer.append_segment("eda", [5.0, 5.1, 5.2], t_start=10.0)
+    >>> with open_session(path) as session:
+    ...     eda = session.streams["eda"]
+    ...     eda.units, eda.times.tolist(), eda.samples.tolist()
+    ('µS', [10.0, 10.25, 10.5], [5.0, 5.1, 5.2])
     """
 
     def __init__(
@@ -316,29 +363,36 @@ class Stream:
         self.name = name
         self._path = path
         self._whole = whole
-        attrs = group.attrs
-        self.modality = _text(attrs["modality"])
+        self.modality = str(attribute(group, "modality"))
         if self.modality not in MODALITIES:
             raise SessionFileError(
                 f"{path}: stream {name!r} has the unknown modality {self.modality!r}"
             )
-        self.units = _text(attrs["units"])
-        self.sfreq = float(attrs["sfreq"])
-        if not (math.isfinite(self.sfreq) and self.sfreq >= 0):
+        self.units = str(attribute(group, "units"))
+        self.sfreq = float(attribute(group, "sfreq"))
+        if self.sfreq != 0 and not MIN_SFREQ <= self.sfreq <= MAX_SFREQ:
             raise SessionFileError(f"{path}: stream {name!r} claims {self.sfreq} Hz")
-        self.channels: tuple[str, ...] = tuple(map(str, _json(attrs["channels"], list)))
-        self.device: dict[str, Any] = _json(attrs["device"], dict)
-        self.scale = _numbers(attrs["scale"])
-        self.offset = _numbers(attrs["offset"])
+        self.channels: tuple[str, ...] = tuple(map(str, _json(attribute(group, "channels"), list)))
+        self.device: dict[str, Any] = _json(attribute(group, "device"), dict)
+        self.scale = _numbers(attribute(group, "scale"))
+        self.offset = _numbers(attribute(group, "offset"))
         # In this order: a recorder writes samples first, and then the rows that tell of them.
-        self._blocks = _checked(_member(group, "blocks", h5py.Dataset, path), path, file_size)
+        self._blocks = checked_dataset(
+            _member(group, "blocks", h5py.Dataset, path), path, file_size, MAX_BLOCKS_RATIO
+        )
         self._n_rows = int(self._blocks.shape[0]) if self._blocks.ndim else 0
         self._times = None
         if self.sfreq == 0:
-            self._times = _checked(_member(group, "times", h5py.Dataset, path), path, file_size)
-        self._samples = _checked(_member(group, "samples", h5py.Dataset, path), path, file_size)
+            self._times = checked_dataset(
+                _member(group, "times", h5py.Dataset, path), path, file_size
+            )
+        self._samples = checked_dataset(
+            _member(group, "samples", h5py.Dataset, path), path, file_size
+        )
         self._check_layout()
         self._n_stored = int(self._samples.shape[0])
+        n_times = 0 if self._times is None else int(self._times.shape[0])
+        self.n_values = math.prod(self._samples.shape) + n_times
 
     def _check_layout(self) -> None:
         shape, where = self._samples.shape, f"{self._path}: stream {self.name!r}"
@@ -352,7 +406,9 @@ class Stream:
                 raise SessionFileError(f"{where} has a scale or offset that makes no sense")
         if self._blocks.dtype != BLOCK_DTYPE or self._blocks.ndim != 1:
             raise SessionFileError(f"{where}: its blocks are not laid out as format 1 says")
-        if self._times is not None and (self._times.dtype.kind != "f" or self._times.ndim != 1):
+        if self._times is not None and (
+            self._times.dtype.newbyteorder("=") != np.float64 or self._times.ndim != 1
+        ):
             raise SessionFileError(f"{where}: its times are not laid out as format 1 says")
 
     def __repr__(self) -> str:
@@ -364,16 +420,22 @@ class Stream:
         """Rows of the packets, as measured: first_sample, n_samples, times, flags."""
         with _damage(self._path):
             rows: NDArray[np.void] = self._blocks[: self._n_rows]
-        stop = rows["first_sample"] + rows["n_samples"]
+        first, n = rows["first_sample"], rows["n_samples"]
         # A recorder that died between the two writes leaves samples without a row: not counted.
-        fine = (rows["first_sample"] >= 0) & (rows["n_samples"] >= 0) & (stop <= self._n_stored)
-        fine &= np.isfinite(rows["t_received"])
+        fine = (first >= 0) & (n >= 0) & (first <= self._n_stored) & (n <= self._n_stored)
+        fine[fine] = first[fine] + n[fine] <= self._n_stored
+        fine &= np.abs(rows["t_received"]) <= MAX_TIME_S
         if self._whole and not fine.all():
             raise SessionFileError(
                 f"{self._path}: stream {self.name!r} has packets beyond its samples"
             )
         # Rows that were being written when it died are empty.
-        return rows if self._whole else rows[fine & (rows["n_samples"] > 0)]
+        rows = rows if self._whole else rows[fine & (n > 0)]
+        if overlapping(rows):
+            raise SessionFileError(
+                f"{self._path}: stream {self.name!r} has packets that share their samples"
+            )
+        return rows
 
     @cached_property
     def _n_own(self) -> int:
@@ -390,14 +452,20 @@ class Stream:
         """Reconstructed times of a regular stream."""
         if self._times is not None:
             raise SessionFileError(f"stream {self.name!r} is irregular and carries its own times")
-        return reconstruct(self.blocks, self.sfreq)
+        base = reconstruct(self.blocks, self.sfreq)
+        ends = base.times(base.n_samples - 1, base.n_samples) if base.n_samples else np.zeros(1)
+        if not (np.abs([*base.segments["t_start"], *ends]) <= 2 * MAX_TIME_S).all():
+            raise SessionFileError(
+                f"{self._path}: stream {self.name!r} has times that make no sense"
+            )
+        return base
 
     @cached_property
     def _own_times(self) -> NDArray[np.float64]:
         assert self._times is not None
         with _damage(self._path):
-            times: NDArray[np.float64] = self._times[: self._n_own]
-        if len(times) < self._n_own or not np.isfinite(times).all():
+            times = np.asarray(self._times[: self._n_own], dtype=np.float64)
+        if len(times) < self._n_own or not (np.abs(times) <= MAX_TIME_S).all():
             raise SessionFileError(f"{self._path}: stream {self.name!r} has samples without times")
         return times
 
@@ -525,12 +593,12 @@ class Stream:
         if len(times) < 2:
             return times, samples
         period = 1 / self.measured_sfreq
-        missing = np.rint(np.diff(times) / period).astype(np.int64) - 1
-        missing = np.maximum(missing, 0)
-        if not missing.any():
+        places = np.maximum(np.rint(np.diff(times) / period) - 1, 0.0)
+        if not places.any():
             return times, samples
+        self._check_gaps(len(times) + float(places.sum()), len(times))
+        missing = places.astype(np.int64)
         total = len(times) + int(missing.sum())
-        self._check_gaps(total, len(times))
         where = np.arange(len(times)) + np.append(0, np.cumsum(missing))
         full_times = np.interp(np.arange(total), where, times)
         full = np.full((total, *samples.shape[1:]), np.nan)
@@ -600,9 +668,9 @@ class Stream:
             values[places] = samples
         return values
 
-    def _check_gaps(self, n_places: int, n_samples: int) -> None:
+    def _check_gaps(self, n_places: float, n_samples: int) -> None:
         """Refuse to fill what is almost only gap."""
-        if n_places > 50 * n_samples + 10_000_000:
+        if n_places > 50 * n_samples + 10_000_000 / len(self.channels):
             raise SessionFileError(
                 f"{self._path}: stream {self.name!r} is almost only gap: cut it first"
             )
@@ -638,8 +706,9 @@ def _open_hdf5(path: Path) -> h5py.File:
         raise SessionFileError(f"{path} is a folder, not a session file")
     try:
         size = path.stat().st_size
-    except OSError as error:
-        raise SessionFileError(f"{path}: {error.strerror or 'cannot be read'}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "cannot be read"
+        raise SessionFileError(f"{path}: {reason}") from error
     if size == 0:
         raise SessionFileError(f"{path} is empty")
     try:
@@ -697,8 +766,10 @@ def _damage(path: Path) -> Iterator[None]:
     """Turn what HDF5 says of a damaged or hostile file into one clear line."""
     try:
         yield
-    except SessionFileError:
-        raise
+    except SessionFileError as error:
+        if str(path) in str(error):
+            raise
+        raise SessionFileError(f"{path}: {error}") from error
     except (
         OSError,
         RuntimeError,
@@ -727,26 +798,11 @@ def _member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:
     return member
 
 
-def _checked(dataset: h5py.Dataset, path: Path, file_size: int) -> h5py.Dataset:
-    """Refuse a data set that reads other files, or claims more than the file can hold."""
-    if dataset.is_virtual or dataset.external:
-        raise SessionFileError(f"{path}: {dataset.name} refers to other files: refused")
-    if dataset.compression not in _KNOWN_FILTERS:
-        raise SessionFileError(f"{path}: {dataset.name} uses an unknown filter: refused")
-    declared = math.prod(dataset.shape) * dataset.dtype.itemsize
-    held = dataset.id.get_storage_size() * (MAX_COMPRESSION_RATIO if dataset.compression else 1)
-    if declared > max(_MIN_DECLARED_BYTES, min(held, file_size * MAX_COMPRESSION_RATIO)):
-        raise SessionFileError(
-            f"{path}: {dataset.name} claims {declared / 1e6:.0f} MB, more than the file holds"
-        )
-    return dataset
-
-
 def _facts_of(file: h5py.File, path: Path, size: int) -> dict[str, dict[str, Any]]:
     """Facts of the devices that were learned while recording, by stream."""
     if file.get("facts", getlink=True) is None:
         return {}
-    lines = _checked(_member(file, "facts", h5py.Dataset, path), path, size)
+    lines = checked_dataset(_member(file, "facts", h5py.Dataset, path), path, size)
     if lines.dtype != np.uint8 or lines.ndim != 1 or len(lines) > MAX_FACT_BYTES:
         raise SessionFileError(f"{path}: the facts are not laid out as format 1 says")
     return learned_facts(bytes(lines[:]))
@@ -757,19 +813,13 @@ def learned_facts(lines: bytes) -> dict[str, dict[str, Any]]:
     facts: dict[str, dict[str, Any]] = {}
     for line in lines.split(b"\n"):
         try:
-            entry = json.loads(line)
-            facts.setdefault(str(entry["stream"]), {}).update(entry["device"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+            entry = plain_json(line)
+        except ValueError:
             # A line that a dying recorder did not finish.
             continue
+        if isinstance(entry, dict) and isinstance(entry.get("device"), dict):
+            facts.setdefault(str(entry.get("stream")), {}).update(entry["device"])
     return facts
-
-
-def _text(value: Any) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    if len(text) > MAX_TEXT_BYTES:
-        raise SessionFileError("a text attribute is absurdly long: refused")
-    return text
 
 
 def _texts(column: NDArray[np.bytes_]) -> list[str]:
@@ -777,14 +827,14 @@ def _texts(column: NDArray[np.bytes_]) -> list[str]:
 
 
 def _json(value: Any, kind: type) -> Any:
-    content = json.loads(_text(value))
+    content = plain_json(str(value))
     if not isinstance(content, kind):
         raise SessionFileError(f"an attribute holds {type(content).__name__}, not {kind.__name__}")
     return content
 
 
 def _payload(text: str) -> dict[str, Any]:
-    content = json.loads(text) if text else {}
+    content = plain_json(text) if text else {}
     return content if isinstance(content, dict) else {"value": content}
 
 

@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 
 import physio_hqc
 from physio_hqc.errors import OutputError, SessionFileError
+from physio_hqc.files import hidden_sibling, new_file
+from physio_hqc.session._untrusted import overlapping, plain_json
 from physio_hqc.session.format import (
     BLOCK_DTYPE,
     EVENT_DTYPE,
     EVENT_KINDS,
     FORMAT,
+    MAX_TIME_S,
     UNKNOWN_T0,
     BlockFlag,
 )
@@ -129,7 +132,9 @@ def recover_session(
         if copied is not None:
             return copied
         with tempfile.TemporaryDirectory(
-            dir=target.absolute().parent, prefix=f".{target.name}.", ignore_cleanup_errors=True
+            dir=target.absolute().parent,
+            prefix=f"{hidden_sibling(target, 'salvage').name}.",
+            ignore_cleanup_errors=True,
         ) as folder:
             contents = _salvage(source, Path(folder))
             return _Recovery(source, target, Path(folder), contents).write(overwrite)
@@ -143,12 +148,13 @@ def _check(source: Path, target: Path, overwrite: bool) -> None:
         raise SessionFileError(f"{source} is a folder, not a session file")
     try:
         size = source.stat().st_size
-    except OSError as error:
-        raise SessionFileError(f"{source}: {error.strerror or 'cannot be read'}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "cannot be read"
+        raise SessionFileError(f"{source}: {reason}") from error
+    new_file(target, overwrite=True)
     if target.exists() and target.samefile(source):
         raise OutputError(f"{source} is never changed: choose another name for --out")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
+    new_file(target, overwrite=overwrite)
     if not target.absolute().parent.is_dir():
         raise OutputError(f"cannot create {target}: its folder does not exist")
     if size == 0:
@@ -180,7 +186,7 @@ def _copy_if_whole(source: Path, target: Path) -> RecoverReport | None:
             )
     except SessionFileError:
         return None
-    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    fresh = hidden_sibling(target, f"{uuid.uuid4().hex[:8]}.part")
     try:
         shutil.copyfile(source, fresh)
         fresh.replace(target)
@@ -364,21 +370,25 @@ class _Recovery:
         if samples is None or "problem" in samples:
             return "its samples are not readable"
         try:
+            channels = plain_json(str(attrs["channels"]))
+            device = plain_json(str(attrs["device"]))
+            if not isinstance(channels, list) or not isinstance(device, dict):
+                return "its description is not readable"
             writer.add_stream(
                 name,
                 modality=attrs["modality"],
                 units=attrs["units"],
                 sfreq=attrs["sfreq"],
                 dtype=_dtype(samples["dtype"]),
-                channels=json.loads(attrs["channels"]),
+                channels=channels,
                 scale=attrs["scale"],
                 offset=attrs["offset"],
-                device=json.loads(attrs["device"]) | learned.get(name, {}),
+                device=device | learned.get(name, {}),
             )
         except (KeyError, ValueError, TypeError, SessionFileError):
             return "its description is not readable"
         n_channels = 1 if len(samples["shape"]) == 1 else samples["shape"][1]
-        if n_channels != len(json.loads(attrs["channels"])):
+        if n_channels != len(channels):
             return "its description does not fit its samples"
         return ""
 
@@ -447,7 +457,7 @@ class _Recovery:
         n_all = max(len(samples.rows), len(times.rows))
         n = min(len(samples.rows), len(times.rows))
         there = np.zeros(n_all, dtype=bool)
-        there[:n] = samples.there[:n] & times.there[:n] & np.isfinite(times.rows[:n])
+        there[:n] = samples.there[:n] & times.there[:n] & (np.abs(times.rows[:n]) <= MAX_TIME_S)
         if not self.was_closed and blocks is not None and not blocks.n_lost:
             # Only a packet row says that values and times are complete.
             n_told = int((packets["first_sample"] + packets["n_samples"]).max(initial=0))
@@ -481,8 +491,8 @@ class _Recovery:
                 self.lost.append(f"events: {table.n_lost} are not readable")
             rows = np.asarray(table.rows)[table.there]
         known = np.isin(rows["kind"], [kind.encode() for kind in EVENT_KINDS])
-        fine = known & np.isfinite(rows["onset"]) & ~(rows["duration"] < 0)
-        fine &= ~np.isinf(rows["duration"])
+        fine = known & (np.abs(rows["onset"]) <= MAX_TIME_S) & ~(rows["duration"] < 0)
+        fine &= ~(rows["duration"] > MAX_TIME_S)
         cut = int(np.count_nonzero(~fine))
         if cut:
             self.lost.append(f"events: {cut} had not been written to their end")
@@ -533,10 +543,15 @@ def _packets(blocks: _Table | None, n_samples: int) -> Rows:
         return np.zeros(0, dtype=BLOCK_DTYPE)
     rows = np.asarray(blocks.rows).copy()
     first, count = rows["first_sample"], rows["n_samples"]
-    fine = blocks.there & (first >= 0) & (count > 0) & np.isfinite(rows["t_received"])
+    fine = blocks.there & (first >= 0) & (count > 0) & (np.abs(rows["t_received"]) <= MAX_TIME_S)
     fine &= (first <= n_samples) & (count <= n_samples)
     fine[fine] = (first[fine] + count[fine]) <= n_samples
     result: Rows = rows[fine]
+    if overlapping(result):
+        # No recorder wrote that; what is kept first keeps its samples.
+        result = result[np.argsort(result["first_sample"], kind="stable")]
+        reach = np.maximum.accumulate(result["first_sample"] + result["n_samples"])
+        result = result[np.append(True, result["first_sample"][1:] >= reach[:-1])]
     return result
 
 
@@ -645,8 +660,8 @@ def _dtype(description: Any) -> np.dtype[Any]:
 
 def _payload(text: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
+        content = plain_json(text) if text else {}
+    except ValueError:
         return {}
     return content if isinstance(content, dict) else {"value": content}
 

@@ -8,6 +8,7 @@ says what it is about to read, so that the one who runs it knows where it stoppe
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import os
@@ -19,13 +20,35 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from physio_hqc.session.format import SIGNATURE, SUPERBLOCK_BYTES
+from physio_hqc.errors import SessionFileError
+from physio_hqc.session._untrusted import (
+    attribute,
+    check_chunk,
+    checked_layout,
+    may_inflate,
+    most_chunks,
+)
+from physio_hqc.session.format import (
+    MAX_COMPRESSION_RATIO,
+    MAX_STREAMS,
+    ROOT_ATTRIBUTES,
+    SIGNATURE,
+    STREAM_ATTRIBUTES,
+    STREAM_NAME,
+    STREAM_PARTS,
+    SUPERBLOCK_BYTES,
+)
 
 Range = tuple[int, int]
 
 _ROOT: Final = SUPERBLOCK_BYTES
 _MAX_ROW_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 1 << 24
+_MIN_ROOM: Final = 1 << 28
+DAMAGE: Final = (
+    *(OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError),
+    *(OverflowError, SessionFileError),
+)
 
 
 class Mended(io.RawIOBase):
@@ -168,20 +191,22 @@ def salvage(path: Path, folder: Path, skip: dict[str, list[int]]) -> dict[str, A
         reader = _Reader(folder, mended.size, skip)
         contents: dict[str, Any] = {
             "missing_bytes": mended.missing_bytes,
-            "attrs": _attributes(file),
+            "attrs": _attributes(file, ROOT_ATTRIBUTES),
             "streams": {},
         }
         contents["events"] = reader.dump(file, "events")
         contents["facts"] = reader.dump(file, "facts")
-        for name in file["streams"]:
+        for name in itertools.islice(file["streams"], MAX_STREAMS):
+            if not STREAM_NAME.fullmatch(name):
+                continue
             reader.say(f"streams/{name}", -1)
             try:
                 group = file["streams"][name]
-                found: dict[str, Any] = {"attrs": _attributes(group)}
-            except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+                found: dict[str, Any] = {"attrs": _attributes(group, STREAM_ATTRIBUTES)}
+            except DAMAGE as error:
                 contents["streams"][name] = {"problem": _line(error)}
                 continue
-            for part in ("samples", "blocks", "times"):
+            for part in STREAM_PARTS:
                 found[part] = reader.dump(group, part)
             contents["streams"][name] = found
     return contents
@@ -193,6 +218,8 @@ class _Reader:
     def __init__(self, folder: Path, file_size: int, skip: dict[str, list[int]]) -> None:
         self._folder, self._file_size, self._skip = folder, file_size, skip
         self._n_files = 0
+        self._is_compressed = False
+        self._room = max(_MIN_ROOM, MAX_COMPRESSION_RATIO * file_size)
 
     def say(self, name: str, row: int) -> None:
         """Say what is read next."""
@@ -208,23 +235,34 @@ class _Reader:
         try:
             if group.get(name, getlink=True) is None:
                 return None
-            dataset = group[name]
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink) or (
-                dataset.is_virtual or dataset.external
-            ):
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 return {"problem": "refers to other files"}
+            dataset = group[name]
+            if not isinstance(dataset, h5py.Dataset):
+                return {"problem": "is no data set"}
+            self._is_compressed = bool(checked_layout(dataset, full))
             return self._dump(dataset, full)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             return {"problem": _line(error)}
 
     def _dump(self, dataset: h5py.Dataset, full: str) -> dict[str, Any]:
         shape, dtype = dataset.shape, dataset.dtype
         row_bytes = dtype.itemsize * math.prod(shape[1:])
         step = dataset.chunks[0] if dataset.chunks else max(1, _PIECE_BYTES // max(row_bytes, 1))
-        if dtype.hasobject or not 0 < row_bytes <= _MAX_ROW_BYTES or step * row_bytes > 1 << 28:
+        if (
+            len(shape) > 2
+            or dtype.hasobject
+            or not 0 < row_bytes <= _MAX_ROW_BYTES
+            or step * row_bytes > 1 << 28
+        ):
             return {"problem": "is laid out as no session file is"}
         # No more rows than the file has bytes for, compressed as well as can be.
-        n = min(shape[0], 1100 * self._file_size // row_bytes)
+        ratio = MAX_COMPRESSION_RATIO if self._is_compressed else 1
+        n = min(shape[0], (ratio * self._file_size + _PIECE_BYTES) // row_bytes)
+        n = min(n, self._room // row_bytes)
+        if n > step * most_chunks(self._file_size):
+            return {"problem": "is cut into more pieces than a session file is"}
+        self._room -= n * row_bytes
         target = f"{self._n_files}.raw"
         self._n_files += 1
         lost: list[Range] = []
@@ -255,7 +293,7 @@ class _Reader:
             if dataset.chunks:
                 good = min(good, self._rows_there(dataset, start))
             content: bytes = dataset[start:stop].tobytes() if good else b""
-        except (OSError, RuntimeError, ValueError, KeyError, MemoryError):
+        except DAMAGE:
             return b"", 0
         return content, good
 
@@ -267,6 +305,8 @@ class _Reader:
         info = dataset.id.get_chunk_info_by_coord((start, *(0 for _ in width)))
         if info.byte_offset is None:
             return 0
+        if self._is_compressed and may_inflate(info):
+            check_chunk(dataset, info, dataset.name)
         there = self._file_size - info.byte_offset
         if dataset.compression is not None:
             return int(dataset.chunks[0]) if there >= info.size else 0
@@ -275,23 +315,14 @@ class _Reader:
         return max(0, rows)
 
 
-def _attributes(item: h5py.Group) -> dict[str, Any]:
+def _attributes(item: h5py.Group, names: tuple[str, ...]) -> dict[str, Any]:
     """Attributes that can be read, as JSON can hold them."""
     found: dict[str, Any] = {}
-    try:
-        names = list(item.attrs)
-    except (OSError, RuntimeError):
-        return found
     for name in names:
         try:
-            value = item.attrs[name]
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError):
+            value = attribute(item, name)
+        except DAMAGE:
             continue
-        if isinstance(value, str):
-            # Of damaged text h5py keeps every byte, in characters that nothing can write again.
-            value = value.encode("utf-8", "surrogateescape")
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
         found[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     return found
 
@@ -305,7 +336,7 @@ def main() -> None:
     path, index, folder = map(Path, sys.argv[1:4])
     try:
         contents = salvage(path, folder, json.loads(sys.argv[4]))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except DAMAGE as error:
         contents = {"problem": _line(error)}
     index.write_text(json.dumps(contents), encoding="utf-8")
 

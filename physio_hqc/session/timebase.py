@@ -322,10 +322,11 @@ def _common_drift(
 ) -> float:
     """Slope shared by all segments: each segment's own, weighted by its length squared."""
     total = weight = 0.0
-    for g in range(n_groups):
-        mine = group == g
+    edges = np.searchsorted(group, np.arange(n_groups + 1))
+    for begin, end in pairwise(edges.tolist()):
+        mine = slice(begin, end)
         span = float(np.ptp(clock[mine]))
-        if np.count_nonzero(mine) < 8 or span == 0:
+        if end - begin < 8 or span == 0:
             continue
         slope, _ = supporting_line(
             clock[mine] - clock[mine][0], arrival[mine] - clock[mine], max_slope

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +15,69 @@ from physio_hqc.session.format import UNKNOWN_T0
 
 if TYPE_CHECKING:
     import mne
+    import pandas as pd
 
     from physio_hqc.session.reader import Session, Stream
 
 _MNE_TYPES = {"ecg": "ecg", "eda": "gsr", "resp": "resp", "temp": "temperature"}
 _TO_SI = {("ecg", "mV"): 1e-3, ("ecg", "µV"): 1e-6, ("eda", "µS"): 1e-6}
+_MOST_SAMPLES = 2_000_000_000
+
+
+class Shown(Protocol):
+    """What is needed of a stream to show it on the common axis."""
+
+    name: str
+    modality: str
+    units: str
+    channels: tuple[str, ...]
+
+    @property
+    def measured_sfreq(self) -> float:
+        """Rate in Hz."""
+
+    @property
+    def t_end(self) -> float:
+        """Time of the last sample in s."""
+
+    def filled(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Times and samples, NaN in gaps."""
 
 
 def to_mne_raw(session: Session, streams: list[str] | None, sfreq: float | None) -> mne.io.RawArray:
     """Bring regular streams onto one axis; see :meth:`Session.to_mne_raw`."""
+    t0 = None if session.t0_unix_ns == UNKNOWN_T0 else session.t0_unix_ns
+    return raw_of(_choose(session, streams), session.events, session.duration, t0, sfreq)
+
+
+def raw_of(
+    chosen: Sequence[Shown],
+    events: pd.DataFrame,
+    duration: float,
+    t0_unix_ns: int | None,
+    sfreq: float | None = None,
+) -> mne.io.RawArray:
+    """Bring streams onto one axis, with the events as annotations.
+
+    Parameters
+    ----------
+    chosen : sequence of Stream
+        Regular streams with samples.
+    events : DataFrame
+        As `Session.events`; an open one lasts until `duration`, in s.
+    t0_unix_ns : int or None
+        Time of second 0; None where it is not known.
+    sfreq : float, optional
+        Rate of the axis in Hz; the highest measured one by default.
+    """
     import mne
 
-    chosen = _choose(session, streams)
     rate = max(s.measured_sfreq for s in chosen) if sfreq is None else float(sfreq)
-    if not rate > 0:
+    if not (math.isfinite(rate) and rate > 0):
         raise SessionFileError(f"a rate of {rate} Hz makes no sense")
     stop = max(s.t_end for s in chosen)
+    if not stop * rate < _MOST_SAMPLES:
+        raise SessionFileError(f"{stop:.4g} s at {rate:.4g} Hz do not fit into memory: refused")
     times = np.arange(int(np.floor(stop * rate + 1e-6)) + 1) / rate
     names, kinds, rows = [], [], []
     gaps: list[tuple[float, float, list[str]]] = []
@@ -49,11 +98,11 @@ def to_mne_raw(session: Session, streams: list[str] | None, sfreq: float | None)
     info = mne.create_info(names, rate, kinds)
     raw = mne.io.RawArray(np.array(rows), info, verbose="error")
     start = None
-    if session.t0_unix_ns != UNKNOWN_T0:
+    if t0_unix_ns is not None:
         epoch = datetime.fromtimestamp(0, tz=UTC)
-        start = epoch + timedelta(microseconds=session.t0_unix_ns // 1000)
+        start = epoch + timedelta(microseconds=t0_unix_ns // 1000)
     raw.set_meas_date(start)
-    raw.set_annotations(_annotations(session, gaps, start), verbose="error")
+    raw.set_annotations(_annotations(events, duration, gaps, start), verbose="error")
     return raw
 
 
@@ -100,12 +149,14 @@ def _holes(
 
 
 def _annotations(
-    session: Session, gaps: list[tuple[float, float, list[str]]], start: datetime | None
+    events: pd.DataFrame,
+    stop: float,
+    gaps: list[tuple[float, float, list[str]]],
+    start: datetime | None,
 ) -> mne.Annotations:
     import mne
 
-    events = session.events
-    duration = events["duration"].fillna(session.duration - events["onset"])
+    duration = events["duration"].fillna(stop - events["onset"])
     onsets = [*events["onset"], *(gap[0] for gap in gaps)]
     durations = [*duration, *(gap[1] for gap in gaps)]
     labels = [

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import time
 import uuid
 from datetime import UTC, datetime
@@ -30,12 +29,15 @@ from physio_hqc.session.format import (
     FORMAT_VERSION,
     MAX_CHANNELS,
     MAX_FACT_BYTES,
+    MAX_SFREQ,
     MAX_STREAMS,
+    MAX_TIME_S,
+    MIN_SFREQ,
     MODALITIES,
+    STREAM_NAME,
     UNKNOWN_T0,
 )
 
-_STREAM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _MAX_WAITING: Final = 4096
 """Rows that may wait in memory for a flush."""
 _COPIED: Final = 1 << 18
@@ -140,8 +142,8 @@ class SessionWriter:
             "closed": False,
         }
         for name, value in self._attrs.items():
-            if isinstance(value, str) and len(value.encode()) > 60_000:
-                raise SessionFileError(f"{name} is too long for a session file (60 kB at most)")
+            if isinstance(value, str):
+                _check_text(name, value)
         self._disk = FileOnDisk(self.path, atomic=atomic)
         try:
             self._disk.claim(self._skeleton(), overwrite=overwrite)
@@ -219,13 +221,13 @@ class SessionWriter:
             raise SessionFileError(f"stream {name!r} must be declared before the first packet")
         if name in self._streams:
             raise SessionFileError(f"stream {name!r} exists already")
-        if not _STREAM_NAME.fullmatch(name):
+        if not STREAM_NAME.fullmatch(name):
             raise SessionFileError(
                 f"{name!r} is no stream name: use a letter, then letters, digits, underscores"
             )
         if modality not in MODALITIES:
             raise SessionFileError(f"unknown modality {modality!r}; one of {', '.join(MODALITIES)}")
-        if not (math.isfinite(sfreq) and sfreq >= 0):
+        if sfreq != 0 and not MIN_SFREQ <= sfreq <= MAX_SFREQ:
             raise SessionFileError(f"stream {name!r}: a rate of {sfreq} Hz makes no sense")
         if len(self._streams) >= MAX_STREAMS:
             raise SessionFileError(f"a session holds at most {MAX_STREAMS} streams")
@@ -421,7 +423,7 @@ class SessionWriter:
             raise SessionFileError(
                 f"stream {name!r}: {times.size} times do not fit {len(values)} samples"
             )
-        if not np.isfinite(times).all():
+        if not (np.abs(times) <= MAX_TIME_S).all():
             raise SessionFileError(f"stream {name!r}: a sample without a time cannot be stored")
         if not len(values):
             return
@@ -503,9 +505,9 @@ class SessionWriter:
         """
         if kind not in EVENT_KINDS:
             raise SessionFileError(f"unknown event kind {kind!r}; one of {', '.join(EVENT_KINDS)}")
-        if not math.isfinite(onset):
+        if not abs(onset) <= MAX_TIME_S:
             raise SessionFileError(f"event {label!r}: an onset of {onset} makes no sense")
-        if duration < 0 or math.isinf(duration):
+        if duration < 0 or duration > MAX_TIME_S:
             raise SessionFileError(f"event {label!r}: a duration of {duration} makes no sense")
         content = dict(payload or {})
         short = _cut(label, EVENT_DTYPE["label"].itemsize)
@@ -733,6 +735,18 @@ def _cut(text: str, n_bytes: int) -> str:
 
 def _iso_utc(unix_ns: int) -> str:
     return datetime.fromtimestamp(unix_ns / 1e9, tz=UTC).isoformat(timespec="milliseconds")
+
+
+def _check_text(name: str, value: str) -> None:
+    """Refuse what an attribute of a session file cannot hold."""
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        size = -1
+    if size < 0 or "\0" in value:
+        raise SessionFileError(f"{name} {value[:40]!r} holds characters that no text has")
+    if size > 60_000:
+        raise SessionFileError(f"{name} is too long for a session file (60 kB at most)")
 
 
 def _reason(error: OSError) -> str:

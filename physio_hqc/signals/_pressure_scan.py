@@ -187,7 +187,8 @@ def _rows_of(samples: ArrayLike) -> NDArray[Any]:
     """Return one row of samples; a plain array is not copied, a day may come in one piece."""
     # A masked array is an ndarray as well, whose mask would be lost.
     if isinstance(samples, np.ndarray) and not isinstance(samples, np.ma.MaskedArray):
-        return samples if samples.ndim == 1 else as_signal(samples, "pressure")
+        plain = samples.ndim == 1 and samples.dtype.kind in "biuf" and samples.dtype.isnative
+        return samples if plain else as_signal(samples, "pressure")
     return as_signal(samples, "pressure")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from physio_hqc.errors import SignalError
-from physio_hqc.signals._checks import as_times, as_window_array, check_sfreq
+from physio_hqc.signals._checks import as_table, as_times, as_window_array, check_sfreq
 from physio_hqc.signals._pressure_quality import on_clock, quality_of_beats
 from physio_hqc.signals._pressure_scan import PressureScan
 from physio_hqc.signals._pressure_verdict import BEAT_COLUMNS
@@ -154,8 +154,7 @@ def pressure_quality(
         moved = {name: on_clock(found[name], times, rate) for name in ("foot_s", "systole_s")}
         table = found.assign(**moved)
     else:
-        _check_beats(beats)
-        table = beats
+        table = _checked_beats(beats)
     ends = on_clock(np.array([0.0, scan.n_samples / rate]), times, rate)
     bounds = as_window_array(windows, (float(ends[0]), float(ends[1])))
     return quality_of_beats(table, present, flat, bounds)
@@ -167,10 +166,11 @@ def _check_limits(limits: tuple[float, float], name: str) -> None:
         raise SignalError(f"{name} is {limits!r}: use (smallest, largest) in mmHg")
 
 
-def _check_beats(beats: pd.DataFrame) -> None:
-    """Raise `SignalError` unless ``beats`` has the columns of `detect_pressure_beats`."""
-    missing = [name for name in BEAT_COLUMNS if name not in beats.columns]
-    if missing:
-        raise SignalError(
-            f"beats lacks the columns {missing}: pass what detect_pressure_beats returns"
-        )
+def _checked_beats(beats: pd.DataFrame) -> pd.DataFrame:
+    """Return beats with plain types; raise `SignalError` unless they have all columns."""
+    numbers = [name for name in BEAT_COLUMNS if name != "reason"]
+    source = "what detect_pressure_beats returns"
+    table = as_table(beats, numbers, "beats", source=source)
+    if "reason" not in beats.columns:
+        raise SignalError(f"beats lacks the columns ['reason']: pass {source}")
+    return table.assign(reason=beats["reason"].astype(object).fillna("").to_numpy())

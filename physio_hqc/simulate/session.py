@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import OutputError, SignalError
+from physio_hqc.files import new_file
 from physio_hqc.protocol import Protocol, RatingScale
 from physio_hqc.session import SessionWriter
 from physio_hqc.simulate._courses import FloatArray, Stretch
@@ -160,9 +162,8 @@ def simulate_session(
     ...     print(sorted(session.streams), session.condition)
     ['bp', 'cuff', 'ecg', 'eda'] support
     """
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
+    target = new_file(path, overwrite=overwrite)
+    new_file(truth_path_for(target), overwrite=True)
     rates = {"ecg": ecg_sfreq, "bp": bp_sfreq, "eda": eda_sfreq, "resp": resp_sfreq}
     wanted = _checked_streams(streams)
     design = as_protocol(protocol, time_scale)
@@ -180,21 +181,34 @@ def simulate_session(
             sample_count(truth.duration_s, rates[name])
     disturbed = Noise() if noise is None else noise
     truth = _with_artifacts(truth, disturbed, wanted)
-    with SessionWriter(
-        target,
-        participant_id=participant_id,
-        condition=condition,
-        dyad_id=dyad_id,
-        role=role,
-        protocol=design.to_yaml(),
-        t0_unix_ns=t0_unix_ns,
-        session_id=_session_id(seed),
-        overwrite=overwrite,
-        atomic=True,
-    ) as writer:
+    with (
+        _disk_errors(target),
+        SessionWriter(
+            target,
+            participant_id=participant_id,
+            condition=condition,
+            dyad_id=dyad_id,
+            role=role,
+            protocol=design.to_yaml(),
+            t0_unix_ns=t0_unix_ns,
+            session_id=_session_id(seed),
+            overwrite=overwrite,
+            atomic=True,
+        ) as writer,
+    ):
         _write_streams(writer, truth, wanted, rates, disturbed)
         _write_events(writer, truth, design)
     return SimulatedSession(target, save_truth(truth_path_for(target), truth), truth)
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    """Say in one line why the session could not be written."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{target} cannot be written ({reason}); choose another place") from error
 
 
 def _checked_streams(streams: Iterable[str]) -> tuple[str, ...]:

@@ -287,6 +287,17 @@ def save_study_truth(path: str | os.PathLike[str], truth: StudyTruth) -> Path:
     ------
     OutputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.simulate import load_study_truth, save_study_truth, simulate_study
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> made = simulate_study(folder, 1, time_scale=0.02, streams=["cuff"])
+    >>> truth = load_study_truth(folder)
+    >>> saved = save_study_truth(folder / "copy.json", truth)
+    >>> load_study_truth(saved).settings == truth.settings
+    True
     """
     target = Path(path)
     head = {"format": STUDY_TRUTH_FORMAT, "version": STUDY_TRUTH_VERSION}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physio_hqc.errors import OutputError, SessionFileError
+from physio_hqc.files import hidden_sibling
 from physio_hqc.simulate.effects import ConditionEffect, PhaseChange
 from physio_hqc.simulate.person import Person
 
@@ -184,6 +186,15 @@ _LATER = ("breath_rr_s",)
 def truth_path_for(session_path: str | os.PathLike[str]) -> Path:
     """Return where the truth of a simulated session lies: beside it, as ``<stem>_truth.npz``.
 
+    Parameters
+    ----------
+    session_path : path-like
+        The session file.
+
+    Returns
+    -------
+    Path
+
     Examples
     --------
     >>> truth_path_for("study/P001.h5").name
@@ -231,15 +242,16 @@ def save_truth(path: str | os.PathLike[str], truth: SimulatedTruth) -> Path:
         "phases": [asdict(phase) for phase in truth.phases],
     }
     arrays: dict[str, Any] = {name: getattr(truth, name) for name in _ARRAYS}
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.part")
+    hidden = hidden_sibling(target, f"{os.getpid()}.part")
     try:
         with hidden.open("wb") as file:
             np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)
         hidden.replace(target)
     except OSError as error:
-        raise OutputError(f"{target}: the truth cannot be written ({error.strerror}).") from error
+        raise OutputError(f"{target}: the truth cannot be written ({error.strerror})") from error
     finally:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):
+            hidden.unlink(missing_ok=True)
     return target
 
 

@@ -18,3 +18,4 @@ from .scales import load_scale as load_scale
 from .scales import reliability as reliability
 from .scales import score_scale as score_scale
 from .schema import TABLES as TABLES
+from .wide import wide_table as wide_table

@@ -105,6 +105,17 @@ def collect_sessions(
     StudyError
         If there is nothing to read, a needed column is missing, a session holds a feature twice,
         or sessions were processed with different settings.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.simulate import simulate_feature_study
+    >>> from physio_hqc.study import collect_sessions
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "features.csv"
+    >>> simulate_feature_study(2, seed=1).features.to_csv(path, index=False)
+    >>> collected = collect_sessions(path)
+    >>> collected.sessions["condition"].value_counts().sort_index().to_dict()
+    {'alone': 2, 'nonsupport': 2, 'support': 2}
     """
     path = Path(source)
     if path.is_file():
@@ -163,7 +174,10 @@ def _read_session(folder: Path) -> dict[str, Any]:
     """
     result = load_result(folder, _READ)
     facts = result.provenance.get("input")
-    if not isinstance(facts, dict):
+    config, listing = result.provenance.get("config"), result.provenance.get("tables")
+    is_ours = isinstance(facts, dict) and (config is None or isinstance(config, dict))
+    is_ours &= isinstance(listing, dict) and all(isinstance(e, dict) for e in listing.values())
+    if not (is_ours and isinstance(facts, dict)):
         raise OutputError(f"{folder}: provenance.json tells of no session")
     tables = result.tables
     who = {
@@ -345,7 +359,7 @@ def _numbers(texts: pd.Series, path: Path, name: str, decimal: str) -> pd.Series
     wrong = given & ~np.isfinite(numbers)
     if wrong.any():
         row = int(np.flatnonzero(wrong.to_numpy())[0])
-        raise StudyError(f"{path}, line {row + 2}: {name} '{texts.iloc[row]}' is no number")
+        raise StudyError(f"{path}, line {row + 2}: {name} '{texts.iloc[row][:60]}' is no number")
     return numbers.where(given).astype(np.float64)
 
 

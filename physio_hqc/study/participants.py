@@ -253,7 +253,7 @@ def _ids(table: TextTable) -> list[str]:
         if key in first:
             before = table.rows[first[key]]
             raise StudyError(
-                f"{table.where(position)}: id '{text}' is already in {before}; "
+                f"{table.where(position)}: id '{text[:60]}' is already in {before}; "
                 "give one row per participant"
             )
         first[key] = position
@@ -273,12 +273,12 @@ def _ages(table: TextTable, texts: pd.Series) -> list[float]:
         age = to_number(text)
         if age is None:
             raise StudyError(
-                f"{table.where(position)}: age '{text}' is not a number; write years, or n/a"
+                f"{table.where(position)}: age '{text[:60]}' is not a number; write years, or n/a"
             )
         if not (age != age or 0 <= age <= _MAX_AGE):
             hint = "a year of birth? " if 1850 < age < 2200 else ""
             raise StudyError(
-                f"{table.where(position)}: age '{text}' is not from 0 to 120 years; {hint}"
+                f"{table.where(position)}: age '{text[:60]}' is not from 0 to 120 years; {hint}"
                 "write the age in years, or n/a"
             )
         ages.append(age)

@@ -24,6 +24,7 @@ from physio_hqc.study.config import StudyConfig, load_study_config
 from physio_hqc.study.participants import load_participants, match_sessions
 from physio_hqc.study.result import StudyResult
 from physio_hqc.study.schema import FIXED, columns_of
+from physio_hqc.study.wide import wide_table
 
 if TYPE_CHECKING:
     from physio_hqc.study.contrasts import ConditionContrasts
@@ -283,12 +284,7 @@ def _tables(sample: _Sample, ratings: Table | None, run: _Run) -> dict[str, pd.D
 def _wide(features: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
     """One row per analysed participant, one column per feature and window, as models take it."""
     rows = features[features["kind"].isin(_WIDE_KINDS)]
-    names = rows["feature"].astype(str) + "__" + rows["window"].astype(str)
-    order = list(dict.fromkeys(names))
-    values = rows.assign(column=names).pivot(index="participant", columns="column", values="value")[
-        order
-    ]
-    values.columns.name = None
+    values = wide_table(rows, index=["participant"])
     who = people[people["id"].isin(values.index)].rename(columns={"id": "participant"})
     first = [name for name in ("participant", "session", "condition", "sex", "age") if name in who]
     return who[first].merge(values, left_on="participant", right_index=True, how="left")

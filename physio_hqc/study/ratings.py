@@ -186,7 +186,7 @@ def _numbers(table: TextTable, long: pd.DataFrame, column: str) -> list[float]:
         if number is None:
             what = f"'{name}'" if column == "value" else f"{column} of '{name}'"
             raise StudyError(
-                f"{table.where(int(position))}: {what} is '{text}', not a number; write a "
+                f"{table.where(int(position))}: {what} is '{text[:60]}', not a number; write a "
                 "number, or n/a where there is no answer"
             )
         numbers.append(number)

@@ -65,6 +65,18 @@ async def find_devices(
     ------
     RecordingError
         If there is no Bluetooth, with what to do about it.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from physio_hqc.acquisition import find_devices
+    >>> from physio_hqc.acquisition.virtual import VirtualAir, VirtualHeartRate
+    >>> async def look() -> list[str]:
+    ...     async with VirtualAir() as air:
+    ...         await air.add(VirtualHeartRate("HR 7"))
+    ...         return [device.name for device in await find_devices(0.5, backend=air.backend)]
+    >>> asyncio.run(look())
+    ['HR 7']
     """
     known = list_device_profiles() if profiles is None else profiles
     loop = asyncio.get_running_loop()

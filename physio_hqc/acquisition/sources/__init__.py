@@ -20,7 +20,11 @@ _KIND = re.compile(r"([a-z][a-z0-9_]+):(.*)", re.DOTALL)
 
 
 def source_kinds() -> list[str]:
-    """Kinds of sources that are known.
+    """Name the kinds of sources that are known: what stands before the colon of a specification.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------

@@ -1,0 +1,163 @@
+"""A batch that is interrupted or killed: nobody stays behind, nothing is half, the rest is done."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import psutil
+import pytest
+
+N = 8
+
+
+@pytest.fixture(scope="module")
+def lab(made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = made.make_sessions(tmp_path_factory.mktemp("lab"), N)
+    (folder / "bad.h5").write_text("no session")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(lab: Path, made: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an uninterrupted batch leaves."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    done = made.run(lab, "--out", out, "--no-report", "--workers", "2")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: 1 of {N + 1} sessions failed: see ")
+    return out
+
+
+def no_half_tables(out: Path) -> bool:
+    """Every table that has its name is whole; sessions have all of theirs or none."""
+    for folder in out.iterdir() if out.is_dir() else ():
+        if folder.is_dir() and not folder.name.startswith("."):
+            assert (folder / "provenance.json").is_file()
+            for table in folder.glob("*.csv"):
+                assert len(pd.read_csv(table).columns) > 1
+    return True
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+@pytest.mark.parametrize("moment", ["workers start", "first session"])
+def test_ctrl_c_ends_everything_in_one_line(
+    lab: Path, whole: Path, made: ModuleType, tmp_path: Path, moment: str, signals: int
+) -> None:
+    out = tmp_path / "out"
+    with made.start(lab, "--out", out, "--no-report", "--workers", "2") as process:
+        if moment == "workers start":
+            assert made.wait_for(lambda: made.workers_of(process.pid))
+        else:
+            assert made.wait_for(lambda: list(out.glob("p*/provenance.json")))
+        workers = made.workers_of(process.pid)
+        for _ in range(signals):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        output, message = process.communicate(timeout=60)
+    assert process.returncode in ((130,) if signals == 1 else (130, -signal.SIGINT))
+    assert output == ""
+    assert len(message.splitlines()) <= 1
+    assert made.all_gone(workers)
+    assert no_half_tables(out)
+    assert not (out / "batch.csv").exists()
+    made.run(lab, "--out", out, "--no-report", "--workers", "2")
+    assert made.tree(out) == made.tree(whole)
+
+
+def killed_and_resumed(lab: Path, out: Path, made: ModuleType, delay: float, whole: Path) -> None:
+    process = made.start(lab, "--out", out, "--no-report", "--workers", "2")
+    try:
+        made.wait_for(lambda: made.workers_of(process.pid) or process.poll() is not None, 30)
+        time.sleep(delay)
+        workers = made.workers_of(process.pid)
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    assert made.all_gone(workers)
+    assert no_half_tables(out)
+
+
+def test_killed_at_any_moment_the_next_run_does_the_rest(
+    lab: Path, whole: Path, made: ModuleType, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for delay in (0.0, 2.0, 2.4):
+        killed_and_resumed(lab, out, made, delay, whole)
+    made.run(lab, "--out", out, "--no-report", "--workers", "2")
+    assert made.tree(out) == made.tree(whole)
+    assert not list(out.rglob(".*"))
+
+
+@pytest.mark.slow
+def test_killed_at_many_random_moments(
+    lab: Path, whole: Path, made: ModuleType, tmp_path: Path
+) -> None:
+    chance = random.Random(int(time.time()))
+    for number in range(12):
+        out = tmp_path / str(number)
+        for _ in range(2):
+            killed_and_resumed(lab, out, made, chance.uniform(0.0, 4.0), whole)
+        made.run(lab, "--out", out, "--no-report", "--workers", "2")
+        assert made.tree(out) == made.tree(whole)
+        assert not list(out.rglob(".*"))
+        shutil.rmtree(out)
+
+
+def test_a_killed_worker_costs_nothing(
+    lab: Path, whole: Path, made: ModuleType, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with made.start(lab, "--out", out, "--no-report", "--workers", "2") as process:
+        assert made.wait_for(lambda: list(out.glob("p*/provenance.json")))
+        victim = made.workers_of(process.pid)[0]
+        victim.kill()
+        _, message = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"1 of {N + 1} sessions failed" in message
+    assert "nanny" not in message.lower()
+    assert made.tree(out) == made.tree(whole)
+
+
+def test_a_second_batch_is_refused_while_one_runs(
+    lab: Path, whole: Path, made: ModuleType, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with made.start(lab, "--out", out, "--no-report", "--workers", "1") as process:
+        assert made.wait_for(lambda: made.workers_of(process.pid))
+        second = made.run(lab, "--out", out, "--no-report")
+        process.communicate(timeout=120)
+    assert second.returncode == 2
+    assert len(second.stderr.splitlines()) == 1
+    assert "another batch is writing into" in second.stderr
+    assert made.tree(out) == made.tree(whole)
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_worker_stays_flat(made: ModuleType, tmp_path: Path) -> None:
+    from physio_hqc.simulate import simulate_session
+
+    lab, out = tmp_path / "lab", tmp_path / "out"
+    lab.mkdir()
+    first = simulate_session(lab / "p000.h5", seed=1).path
+    for k in range(1, 120):
+        os.link(first, lab / f"p{k:03}.h5")
+    measured: list[tuple[int, int]] = []
+    with made.start(lab, "--out", out, "--no-report", "--workers", "1") as process:
+        while process.poll() is None:
+            done = len(list(out.glob("p*"))) if out.is_dir() else 0
+            for worker in made.workers_of(process.pid):
+                try:
+                    measured.append((done, worker.memory_info().rss))
+                except psutil.NoSuchProcess:
+                    continue
+            time.sleep(0.2)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    early = max(rss for done, rss in measured if 5 <= done < 40)
+    late = max(rss for done, rss in measured if done >= 80)
+    assert late < early + 30e6
+    assert late < 600e6
