@@ -12,6 +12,6 @@ reactivity scores. The names below are loaded when they are first used, so that
 
 import lazy_loader
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -45,8 +45,8 @@ def test_python_examples_run(number: int, folder: Path) -> None:
 
 
 def test_the_examples_are_those_of_the_three_uses() -> None:
-    assert len(blocks("python")) == 3
-    assert len(blocks("sh")) == 4
+    assert len(blocks("python")) == 4
+    assert len(blocks("sh")) == 5
 
 
 def test_a_recording_to_the_report(folder: Path) -> None:
@@ -81,3 +81,12 @@ def test_a_study_on_the_command_line_and_from_python(folder: Path) -> None:
         assert (results / "study" / name).exists()
     told = run(folder, sys.executable, "-c", blocks("python")[0])
     assert [term in told for term in ("support - nonsupport", "support - alone")] == [True, True]
+    accuracy = float(run(folder, sys.executable, "-c", blocks("python")[3]).split()[-1])
+    assert 0 <= accuracy <= 1
+    run(folder, "sh", "-ec", blocks("sh")[4])
+    people = (folder / "dataset" / "participants.tsv").read_text().splitlines()
+    assert len(people) == 1 + 12
+    assert len(list((folder / "dataset" / "derivatives").rglob("*_desc-features_events.tsv"))) == 12
+    assert len(list((folder / "shared").glob("*.edf"))) == 12
+    assert not list((folder / "shared").glob("*P0*"))
+    assert len((folder / "lab_key.csv").read_text().splitlines()) > 12

@@ -12,7 +12,22 @@ UNHARMED = "interrupted: what was finished is whole, nothing is half"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 an error of the user's, 130 interrupted."""
+    """Run the command line and exit: 0 done, 2 an error of the user's, 130 interrupted.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows ``physio-hqc``; by default what this process was started with.
+
+    Examples
+    --------
+    >>> try:
+    ...     main(["--version"])
+    ... except SystemExit as done:
+    ...     print(done.code)
+    physio_hqc ...
+    0
+    """
     try:
         # A tag must not wait for what only the other commands need.
         if sys.argv[1:2] == ["tag"]:

@@ -79,22 +79,7 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 an error of the user's, 130 interrupted.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        What follows ``physio-hqc``; by default what this process was started with.
-
-    Examples
-    --------
-    >>> try:
-    ...     main(["--version"])
-    ... except SystemExit as done:
-    ...     print(done.code)
-    physio_hqc ...
-    0
-    """
+    """Run the command line and exit with its code."""
     sys.exit(run(arguments))
 
 

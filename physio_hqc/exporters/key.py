@@ -74,6 +74,15 @@ class Key:
     ----------
     path : Path
         The key file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from physio_hqc.exporters import open_key
+    >>> with open_key(pathlib.Path(tempfile.mkdtemp()) / "key.csv") as key:
+    ...     new = key.replacement("participant", "P01")
+    ...     new == key.replacement("participant", "P01"), "P01" in new
+    (True, False)
     """
 
     def __init__(self, path: Path) -> None:
