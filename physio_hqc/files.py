@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from physio_hqc.errors import OutputError
 
 _LONGEST_NAME = 200  # bytes of a name that still has room for what a hidden sibling adds
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def hidden_sibling(path: Path, end: str) -> Path:
@@ -68,15 +70,12 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     physio_hqc.errors.OutputError: nnn...h5 cannot be written (File name too long); choose another name
     """  # noqa: E501 - a message stands on one line
     target = Path(path)
-    try:
-        found = target.lstat()
-    except FileNotFoundError:
+    found = _found_at(target)
+    if found is None:
         return target
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{target} cannot be written ({reason}); choose another name") from error
-    if stat.S_ISDIR(found.st_mode) or target.is_dir():
-        raise OutputError(f"{target} is a folder: name a file")
+    with output_errors(target):
+        if stat.S_ISDIR(found.st_mode) or target.is_dir():
+            raise OutputError(f"{target} is a folder: name a file")
     if not overwrite:
         raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
     return target
@@ -84,6 +83,17 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
 
 def folder_in(folder: str | os.PathLike[str], name: str) -> Path:
     """Folder of one session in a folder of results.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder of the results of all sessions, which need not exist.
+    name : str
+        The session's name.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -101,18 +111,21 @@ def folder_in(folder: str | os.PathLike[str], name: str) -> Path:
     """
     if name in ("", ".", "..") or name != Path(name).name or not _is_text(name):
         raise OutputError(f"{name!r} cannot be the name of a session's folder: rename its file")
-    if "\0" in os.fspath(folder):
-        raise OutputError(f"{os.fspath(folder)!r} is no name of a folder")
-    found = Path(folder) / name
+    place = Path(folder) / name
+    _found_at(place)
+    return place
+
+
+def _found_at(path: Path) -> os.stat_result | None:
+    """What stands under a name; refuse one that nothing could stand under."""
     try:
-        found.lstat()
+        return path.lstat()
     except FileNotFoundError:
-        return found
-    except OSError as error:
-        raise OutputError(
-            f"{found} cannot be written ({error.strerror}); choose another folder"
-        ) from error
-    return found
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        name = str(path).replace("\0", "\\0")
+        raise OutputError(f"{name} cannot be written ({reason}); choose another name") from error
 
 
 def _is_text(name: str) -> bool:
@@ -152,8 +165,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
     >>> path.read_text()
     'a,b'
     """
+    _found_at(path)
     part = _fresh(path)
-    with _as_output_error(path):
+    with output_errors(path, part):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise OutputError(f"{path} is a folder: choose another name")
@@ -193,8 +207,9 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     >>> [file.name for file in path.iterdir()]
     ['a.csv']
     """
+    _found_at(path)
     part, old = _fresh(path), _fresh(path)
-    with _as_output_error(path):
+    with output_errors(path, part, old):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path} is a file: a folder of that name is needed")
@@ -203,8 +218,9 @@ def replaced_folder(path: Path) -> Iterator[Path]:
             yield part
             exchange_folders(path, part, old)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+            remove_folder(part)
+            if path.exists():
+                remove_folder(old)
 
 
 def exchange_folders(folder: Path, new: Path, old: Path) -> None:
@@ -227,12 +243,27 @@ def exchange_folders(folder: Path, new: Path, old: Path) -> None:
         raise
 
 
+def remove_folder(folder: Path) -> None:
+    """Delete a folder as far as that is possible, although Ctrl-C comes in the middle.
+
+    Parameters
+    ----------
+    folder : Path
+        Which need not exist.
+    """
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Let one process at a time work on `path`, where the system has file locks.
+    """Let one process at a time work on `path`, where system and file system have locks.
 
     The lock ends with its process, however that ends. It is a hidden file beside `path`, gone
-    when the lock is.
+    when the lock is; that of a killed process stays and keeps nobody away.
 
     Parameters
     ----------
@@ -260,41 +291,86 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         return
     how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     lock = hidden_sibling(path, "lock")
-    with _as_output_error(path):
+    _found_at(path)
+    with output_errors(path, lock):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
                 fcntl.flock(handle, how)
+                # Whoever held the lock before has deleted the file: then it is that of no name.
+                if _is_same(handle, lock):
+                    break
             except BlockingIOError:
                 os.close(handle)
                 raise OutputError(
                     f"{path} is being written by another process: wait for it to end"
                 ) from None
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    break
+                os.close(handle)
+                raise
             except BaseException:
                 os.close(handle)
                 raise
-            # Whoever held the lock before has deleted the file: then this is the lock of no name.
-            if _is_same(handle, lock):
-                break
             os.close(handle)
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        # Deleted while it is held, and only if it is ours: nobody loses a lock by it.
+        with suppress(OSError):
+            if _is_same(handle, lock):
+                lock.unlink()
         os.close(handle)
 
 
 @contextmanager
-def _as_output_error(path: Path) -> Iterator[None]:
-    """Say in one line why something could not be written."""
+def output_errors(path: Path, *parts: Path) -> Iterator[None]:
+    """Say in one line why something could not be written.
+
+    Parameters
+    ----------
+    path : Path
+        What is written.
+    *parts : Path
+        Its hidden siblings. An error that names another file is told of that one: it was to be
+        read, and the place to write to is not what is wrong.
+
+    Raises
+    ------
+    OutputError
+        In place of an OSError.
+
+    Examples
+    --------
+    >>> with output_errors(Path("table.csv")):
+    ...     _ = Path("missing.h5").read_bytes()
+    Traceback (most recent call last):
+    ...
+    physio_hqc.errors.OutputError: table.csv was not written: missing.h5 (No such file or directory)
+    """
     try:
         yield
     except OSError as error:
+        reason = error.strerror or error
+        other = _other_file(error, {path, *parts})
+        if other is not None:
+            raise OutputError(f"{path} was not written: {other} ({reason})") from error
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); "
-            "choose a place that you may write to"
+            f"{path} cannot be written ({reason}); choose a place that you may write to"
         ) from error
+
+
+def _other_file(error: OSError, ours: set[Path]) -> Path | None:
+    """Return the file an error names, unless it is ours, in one of ours, or a folder of one."""
+    if not isinstance(error.filename, str | os.PathLike):
+        return None
+    named = Path(error.filename)
+    around = {folder for path in ours for folder in path.parents}
+    if named in ours | around or ours & set(named.parents):
+        return None
+    return named
 
 
 def _fresh(path: Path) -> Path:

@@ -59,13 +59,27 @@ def batch(
     Ctrl-C or killed, nothing is half, and the same command does the rest. The results are the same
     bytes with any number of workers.
 
-    **--mapping** names vendor files to import first, one per row, with what **import** needs to
-    know: map is "CH1=ecg; CH2=bp", paths are relative to the folder of the table. The session
-    files go to DIR/imported.
+    **--mapping** names vendor files (EDF, BrainVision, WFDB, XDF, CSV, ...) to import first, one
+    per row, with what **import** needs to know. Only the column source is needed; session is the
+    name of the file if absent. map is CHANNEL=stream pairs, events a CSV of events, protocol a
+    name or a YAML file, sfreq the rate in Hz of files that do not tell theirs. Paths are relative
+    to the folder of the table and stay in it, or absolute. Separators: comma, semicolon or tab.
+    The session files go to DIR/imported. Such a table is:
 
-    **Memory**: a worker takes 230 MB in all for sessions of half an hour (ECG 250 Hz, pressure
-    100 Hz, EDA 32 Hz), however many; 400 MB where it draws reports. A session that needs more than
+        source,session,participant,condition,dyad,role,map,events,protocol,sfreq
+
+        edf/A.edf,p01,P01,support,,,"CH1=ecg; CH2=bp",edf/A_events.csv,lepore_1993,
+
+        vision/B.vhdr,p02,P02,alone,D07,speaker,,,,
+
+    **Memory**: a worker takes 240 MB in all for sessions of half an hour (ECG 250 Hz, pressure
+    100 Hz, EDA 32 Hz), however many; 410 MB where it draws reports. A session that needs more than
     --memory-limit fails with that reason, and the others go on.
+
+    **Exit codes**: 0 all done; 2 a session failed, or nothing could be begun (one line says why);
+    130 stopped by Ctrl-C. **--json** prints {"sessions": 300, "done": 299, "up_to_date": 12,
+    "failed": [{"session": "p07", "source": "week1/p07.h5", "reason": "..."}], "notices": ["..."],
+    "out": "derivatives"}; up_to_date are counted in done. Errors and notices go to stderr.
 
     **Cluster**: --scheduler takes the address of any Dask scheduler whose workers have this
     version and see the same folders. With SLURM, in Python: cluster =

@@ -11,6 +11,7 @@ import typer
 
 from physio_hqc.cli._shared import console, escape, progress_bar
 from physio_hqc.errors import OutputError, PhysioError
+from physio_hqc.files import output_errors
 
 if TYPE_CHECKING:
     from physio_hqc.exporters import ExportReport
@@ -68,7 +69,8 @@ def export(
     """
     _check(files, to, deidentify, key)
     # With several files the sessions' names, or their new ids, name what is written.
-    into = to != "bids" and (len(files) > 1 or (to != "csv" and out.is_dir()))
+    with output_errors(out):
+        into = to != "bids" and (len(files) > 1 or (to != "csv" and out.is_dir()))
     key_file = _key_file(out, key) if deidentify else None
     if key_file is not None:
         from physio_hqc.exporters.key import refuse_key_inside

@@ -16,7 +16,7 @@ from physio_hqc.exporters.content import Content, StreamContent
 from physio_hqc.files import hidden_sibling, replaced_file
 from physio_hqc.session.to_mne import raw_of
 
-_NAMED: Final = re.compile(r"(.*[_-])?(raw|meg|eeg|ieeg)\.fif(\.gz)?")
+_NAMED: Final = re.compile(r"(.*[_-])?(raw|meg|eeg|ieeg)\.fif(\.gz)?", re.DOTALL)
 _SPLIT: Final = "2GB"
 _ID_STRUCT: Final = 31
 _TAG: Final = struct.Struct(">iIii")

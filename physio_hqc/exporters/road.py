@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from physio_hqc.errors import OutputError
 from physio_hqc.exporters.content import Content, read_content
-from physio_hqc.files import locked, new_file
+from physio_hqc.files import folder_in, locked, new_file, output_errors
 from physio_hqc.importers.formats import is_csv_folder
 from physio_hqc.session import open_session
 
@@ -113,7 +113,7 @@ def export_session(
             results = _results(derivatives, name, deidentify)
             return _to_bids(content, target, results, overwrite=overwrite)
         if into:
-            target = target / f"{content.name}{ENDINGS[to]}"
+            target = folder_in(target, f"{content.name}{ENDINGS[to]}")
         if to == "fif":
             from physio_hqc.exporters.fif import fif_path
 
@@ -146,7 +146,8 @@ def _to_bids(
 ) -> ExportReport:
     from physio_hqc.exporters.bids import write_bids
 
-    paths, notices = write_bids(content, target, results=results, overwrite=overwrite)
+    with output_errors(target):
+        paths, notices = write_bids(content, target, results=results, overwrite=overwrite)
     return ExportReport(tuple(paths), tuple(notices))
 
 
@@ -158,7 +159,7 @@ def _results(
         return None
     from physio_hqc.pipeline import load_result
 
-    result = load_result(Path(derivatives) / name)
+    result = load_result(folder_in(derivatives, name))
     if key is None:
         return result
     from physio_hqc.exporters.deidentify import deidentified_result
@@ -168,11 +169,12 @@ def _results(
 
 def _refuse(source: Path, target: Path, *, is_folder: bool, overwrite: bool) -> None:
     """Refuse to write over the session itself, or over anything without being told to."""
-    if target.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the session itself: name another file with --out")
-    if not is_folder:
-        new_file(target, overwrite=overwrite)
-    elif target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
-    elif target.is_dir() and any(target.iterdir()) and not is_csv_folder(target):
-        raise OutputError(f"{target} holds other files than an export: name another folder")
+    with output_errors(target):
+        if target.exists() and target.samefile(source):
+            raise OutputError(f"{target} is the session itself: name another file with --out")
+        if not is_folder:
+            new_file(target, overwrite=overwrite)
+        elif target.exists() and not overwrite:
+            raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
+        elif target.is_dir() and any(target.iterdir()) and not is_csv_folder(target):
+            raise OutputError(f"{target} holds other files than an export: name another folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -209,10 +210,10 @@ def cuff_pressure(
     series = {
         "CUFF_SBP_Mean": sbp,
         "CUFF_DBP_Mean": dbp,
-        "CUFF_MAP_Mean": np.where(absent, (sbp + 2 * dbp) / 3, sent),
-        "CUFF_PP_Mean": sbp - dbp,
+        "CUFF_MAP_Mean": np.where(absent, _computed_map(sbp, dbp), sent),
+        "CUFF_PP_Mean": _finite(np.subtract, sbp, dbp),
         "CUFF_HR_Mean": np.where(heart_rate > 0, heart_rate, np.nan),
-        "CUFF_RPP_Mean": np.where(heart_rate > 0, sbp * heart_rate, np.nan),
+        "CUFF_RPP_Mean": np.where(heart_rate > 0, _finite(np.multiply, sbp, heart_rate), np.nan),
     }
     reasons = Reasons(len(bounds))
     left_out = _left_out(times, faults, bounds)
@@ -228,6 +229,20 @@ def cuff_pressure(
     columns["CUFF_N"] = count_in(times[valid], bounds).astype(np.float64)
     columns["CUFF_MAP_Computed_N"] = count_in(times[valid & absent], bounds).astype(np.float64)
     return reasons.frame(columns)
+
+
+def _finite(
+    operation: Callable[[FloatArray, FloatArray], FloatArray], a: FloatArray, b: FloatArray
+) -> FloatArray:
+    """Result of an operation; NaN where it leaves the range of numbers, as no reading does."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = operation(a, b)
+    return np.where(np.isfinite(result), result, np.nan)
+
+
+def _computed_map(sbp: FloatArray, dbp: FloatArray) -> FloatArray:
+    """Two thirds of the way from SBP down to DBP."""
+    return _finite(np.add, sbp / 3, dbp / 3 * 2)
 
 
 _NEEDS_HR = ("CUFF_HR_Mean", "CUFF_RPP_Mean")
@@ -291,7 +306,7 @@ def cuff_readings(
             "time_s": times,
             "SBP": sbp,
             "DBP": dbp,
-            "MAP": np.where(absent, (sbp + 2 * dbp) / 3, sent),
+            "MAP": np.where(absent, _computed_map(sbp, dbp), sent),
             "HR": np.where(heart_rate > 0, heart_rate, np.nan),
             "map_computed": absent,
             "valid": reason == "",
@@ -488,7 +503,7 @@ def _reading_faults(
             (dbp >= dbp_limits[0]) & (dbp <= dbp_limits[1])
         ),
         "SBP not above DBP": ~(sbp > dbp),
-        f"pulse pressure under {pp_min:g} mmHg": ~(sbp - dbp >= pp_min),
+        f"pulse pressure under {pp_min:g} mmHg": ~(_finite(np.subtract, sbp, dbp) >= pp_min),
     }
     known = np.zeros(sbp.size, dtype=bool)
     for name, mask in rules.items():

@@ -179,6 +179,9 @@ class Dataset:
             NaN for ``n/a``.
         """
         self.inside(path)
+        # Numbers take far longer to read than to unpack: what unpacks to too much is not begun.
+        for _ in _pieces(path):
+            pass
         parts: list[NDArray[np.float64]] = []
         line, header = 1, False
         for text in _pieces(path):

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from physio_hqc.session import open_session
 WriteReport = Callable[[Path, SessionResult, Path], object]
 
 _HEAVY = ("heart", "pressure", "skin", "breathing")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_TRIM_BYTES, _MMAP_BYTES = 256 * 2**20, 32 * 2**20
 # A worker with several threads still does one session at a time: libraries below are not all safe.
 _one_session = threading.Lock()
 _fit_for: set[Path] = set()
@@ -52,6 +55,8 @@ class Plan:
         A file that exists as long as the batch goes on: without it nothing is begun.
     made_with : dict
         Versions that every worker must have.
+    base : Path or None
+        Folder that the path of the protocol in the settings is relative to, where it is.
     """
 
     folder: Path
@@ -60,6 +65,7 @@ class Plan:
     report: WriteReport | None
     permit: Path
     made_with: dict[str, Any]
+    base: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,17 @@ def dask_setup(_: Any) -> None:
 
 
 def _warm_up() -> None:
-    """Load what computes, once."""
+    """Load what computes, once, and keep memory from one array to the next.
+
+    Dask has its workers return every array to the system at once: getting it back, page by page,
+    was a fifth of their time. They return it after each session instead.
+    """
     for name in _HEAVY:
         importlib.import_module(f"physio_hqc.pipeline.{name}")
+    set_option = getattr(_libc(), "mallopt", None)
+    if set_option is not None:
+        set_option(_M_TRIM_THRESHOLD, _TRIM_BYTES)
+        set_option(_M_MMAP_THRESHOLD, _MMAP_BYTES)
 
 
 def check(plan: Plan) -> None:
@@ -137,6 +151,11 @@ def check(plan: Plan) -> None:
                 f"the worker on {socket.gethostname()} does not see {path.parent}: sources and "
                 "results must be in folders that all workers share"
             )
+    if plan.base is not None and not (plan.base / str(plan.config.protocol)).is_file():
+        raise UnfitWorkerError(
+            f"the worker on {socket.gethostname()} does not see the protocol "
+            f"{plan.base / str(plan.config.protocol)}: put it into a folder that all workers share"
+        )
     _warm_up()
     _fit_for.add(plan.permit)
 
@@ -158,7 +177,8 @@ def do_session(plan: Plan, source: Source) -> Outcome:
         if not plan.permit.exists():
             return Outcome(begun=False)
         try:
-            return _done(plan, source)
+            with nullcontext() if plan.base is None else chdir(plan.base):
+                return _done(plan, source)
         except PhysioError as error:
             return Outcome(str(error), *_who(source))
         except MemoryError:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from physio_hqc.config import find_config
 from physio_hqc.errors import OutputError, PhysioError
 from physio_hqc.files import hidden_sibling, locked, replaced_file
 from physio_hqc.pipeline._batch_crew import (
@@ -29,6 +30,7 @@ from physio_hqc.pipeline._batch_worker import Outcome, Plan, WriteReport, versio
 from physio_hqc.pipeline.config import PipelineConfig, load_pipeline_config
 from physio_hqc.pipeline.schema import Column, data_dictionary
 from physio_hqc.pipeline.store import PROVENANCE, read_provenance, restore
+from physio_hqc.protocol import load_protocol
 
 BATCH = "batch.csv"
 DONE, FAILED = "done", "failed"
@@ -168,12 +170,12 @@ def process_batch(
         CSV of vendor files to import first: source, and where wanted session, participant,
         condition, dyad, role, map (``CH1=ecg; CH2=bp``), events, protocol, sfreq, as
         :func:`physio_hqc.import_recording` knows them. Paths are relative to the folder of the
-        table and stay inside it; absolute paths may be anywhere.
+        table and stay inside it; absolute paths may be anywhere. See the notes for an example.
     memory_limit : str or int, optional
         What each worker may use, such as "2GB" or bytes; by default its share of the computer's
         memory. A session that needs more fails with that reason, the others go on. A worker
-        takes 230 MB in all for sessions of half an hour (ECG 250 Hz, pressure 100 Hz, EDA 32 Hz;
-        measured over 120 sessions, flat), 400 MB where it draws reports. Not with `scheduler`:
+        takes 240 MB in all for sessions of half an hour (ECG 250 Hz, pressure 100 Hz, EDA 32 Hz),
+        410 MB where it draws reports; over hundreds of sessions that stays. Not with `scheduler`:
         memory is given to its workers where they are started.
     report : callable, optional
         A function of a module: session file, :class:`SessionResult` and the page to write.
@@ -201,6 +203,12 @@ def process_batch(
     Notes
     -----
     Workers are started by spawning: in a script, call this under ``if __name__ == "__main__":``.
+
+    A mapping; only source is needed, and the session is then named by its file::
+
+        source,session,participant,condition,map,events,protocol
+        edf/A.edf,p01,P01,support,CH1=ecg; CH2=bp,edf/A_events.csv,lepore_1993
+        vision/B.vhdr,p02,P02,alone,,,
 
     On a SLURM cluster, dask-jobqueue starts the scheduler and asks for the jobs::
 
@@ -233,11 +241,12 @@ def process_batch(
         raise OutputError(f"{workers} workers: at least 1 is needed")
     source_dir, out = Path(folder).absolute(), Path(out_dir).absolute()
     settings = config if isinstance(config, PipelineConfig) else load_pipeline_config(config)
+    base = _protocol_base(settings)
     sources = find_sources(source_dir, out, None if mapping is None else Path(mapping))
     watch = _Watch(on_start, on_result, on_notice)
     with _alone_in(out), _permit(out) as permit:
         _sweep(out, sources)
-        plan = Plan(source_dir, out, settings, report, permit, versions())
+        plan = Plan(source_dir, out, settings, report, permit, versions(), base)
         with _crew(plan, len(sources), workers, scheduler, memory_limit, watch) as crew:
             (out / BATCH).unlink(missing_ok=True)
             watch.started(len(sources))
@@ -250,6 +259,15 @@ def process_batch(
         _sweep(out, sources)
         _note_orphans(out, sources, watch)
         return _written(out, sources, outcomes, watch)
+
+
+def _protocol_base(settings: PipelineConfig) -> Path | None:
+    """Folder of a relative path to a protocol; a wrong protocol is told once, before anything."""
+    if settings.protocol is None:
+        return None
+    load_protocol(settings.protocol)
+    found = find_config("protocols", settings.protocol)
+    return None if found.is_absolute() else Path.cwd()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from physio_hqc.errors import OutputError
-from physio_hqc.files import exchange_folders, hidden_sibling, locked
+from physio_hqc.files import exchange_folders, hidden_sibling, locked, remove_folder
 from physio_hqc.pipeline.result import TABLES, SessionResult
 from physio_hqc.pipeline.schema import COLUMNS, Column, conform, data_dictionary
 from physio_hqc.session._untrusted import plain_json
@@ -192,7 +192,7 @@ def _replace(
     if old.is_dir() and not folder.exists():
         old.rename(folder)
     for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+        remove_folder(leftover)
     others = _foreign(folder, layout)
     try:
         new.mkdir()
@@ -202,10 +202,10 @@ def _replace(
         for other in others:
             _copy(other, new / other.relative_to(folder))
         exchange_folders(folder, new, old)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        remove_folder(new)
+        if folder.exists():
+            remove_folder(old)
     return written
 
 

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 _PROBE_S = 20.0
 _ATTEMPTS = 5
 _PAUSE_S = 0.05
+_LONGEST_DETAIL = 300
+_MOST_BEHIND = 1 << 26
 
 PIECE = 1 << 18
 """Places in a piece of `Stream.filled_pieces`: four minutes at 1000 Hz, 2 MB a channel."""
@@ -169,6 +171,8 @@ class Session:
         self.closed = bool(attribute(file, "closed", False))
         self.recording = not self.closed and is_being_written(self.path)
         size = self.path.stat().st_size
+        if self.closed:
+            _refuse_tail(self.path, size)
         facts = _facts_of(self._file, self.path, size)
         root = _member(self._file, "streams", h5py.Group, self.path)
         if len(root) > MAX_STREAMS:
@@ -366,7 +370,7 @@ class Stream:
         self.modality = str(attribute(group, "modality"))
         if self.modality not in MODALITIES:
             raise SessionFileError(
-                f"{path}: stream {name!r} has the unknown modality {self.modality!r}"
+                f"{path}: stream {name!r} has the unknown modality {self.modality[:80]!r}"
             )
         self.units = str(attribute(group, "units"))
         self.sfreq = float(attribute(group, "sfreq"))
@@ -781,8 +785,23 @@ def _damage(path: Path) -> Iterator[None]:
         MemoryError,
         RecursionError,
     ) as error:
-        detail = (str(error) or type(error).__name__).splitlines()[0]
+        # The text of an error may quote the file, which holds as much as it likes.
+        detail = (str(error) or type(error).__name__).splitlines()[0][:_LONGEST_DETAIL]
         raise SessionFileError(f"{path} is damaged: {detail}") from error
+
+
+def _refuse_tail(path: Path, size: int) -> None:
+    """Refuse a file with far more behind its content than content: limits go by its size."""
+    with path.open("rb") as file:
+        start = file.read(SUPERBLOCK_BYTES)
+    if start[:8] != SIGNATURE or start[8] not in (2, 3):
+        return
+    end = int.from_bytes(start[28:36], "little")
+    if size > 2 * end + _MOST_BEHIND:
+        raise SessionFileError(
+            f"{path} goes on for {(size - end) / 1e6:.0f} MB behind its content: refused; "
+            f"'physio-hqc recover' saves the content"
+        )
 
 
 def _member(group: h5py.Group, name: str, kind: type, path: Path) -> Any:

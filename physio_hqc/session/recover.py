@@ -572,16 +572,17 @@ def _bridged(packets: Rows, sfreq: float) -> Rows:
         before, after, n = packets[k], packets[k + 1], int(missing[k])
         clock = "t_device" if by_device[k] else "t_received"
         steps = n + int(after["n_samples"])
-        elapsed = float(after[clock] - before[clock])
+        elapsed = float(after[clock]) - float(before[clock])
         # Clocks of wearables are off by far less than a percent; arrivals vary by a packet.
         packet_s = max(int(before["n_samples"]), int(after["n_samples"]), 2) / sfreq
-        if abs(elapsed - steps / sfreq) > 0.01 * steps / sfreq + 0.5 * packet_s:
+        if not abs(elapsed - steps / sfreq) <= 0.01 * steps / sfreq + 0.5 * packet_s:
             packets["flags"][k + 1] |= _GAP
             continue
         row = np.zeros(1, dtype=BLOCK_DTYPE)
         row["first_sample"], row["n_samples"] = stop[k], n
         for name in ("t_received", "t_device"):
-            row[name] = before[name] + (after[name] - before[name]) * n / steps
+            begin, end = float(before[name]), float(after[name])
+            row[name] = begin + (end - begin) * n / steps
         added.append(row)
     together = np.concatenate(added)
     return together[np.argsort(together["first_sample"], kind="stable")]

@@ -31,12 +31,14 @@ from physio_hqc.session._untrusted import (
 from physio_hqc.session.format import (
     MAX_COMPRESSION_RATIO,
     MAX_STREAMS,
+    MIN_VALUES,
     ROOT_ATTRIBUTES,
     SIGNATURE,
     STREAM_ATTRIBUTES,
     STREAM_NAME,
     STREAM_PARTS,
     SUPERBLOCK_BYTES,
+    VALUES_PER_BYTE,
 )
 
 Range = tuple[int, int]
@@ -220,6 +222,7 @@ class _Reader:
         self._n_files = 0
         self._is_compressed = False
         self._room = max(_MIN_ROOM, MAX_COMPRESSION_RATIO * file_size)
+        self._values = max(MIN_VALUES, VALUES_PER_BYTE * file_size)
 
     def say(self, name: str, row: int) -> None:
         """Say what is read next."""
@@ -260,6 +263,11 @@ class _Reader:
         ratio = MAX_COMPRESSION_RATIO if self._is_compressed else 1
         n = min(shape[0], (ratio * self._file_size + _PIECE_BYTES) // row_bytes)
         n = min(n, self._room // row_bytes)
+        if full.endswith(("/samples", "/times")):
+            # A session with more would be refused when it is read.
+            width = math.prod(shape[1:])
+            n = min(n, self._values // width)
+            self._values -= n * width
         if n > step * most_chunks(self._file_size):
             return {"problem": "is cut into more pieces than a session file is"}
         self._room -= n * row_bytes

@@ -42,15 +42,27 @@ NASTY = _WORDS + tuple(
 
 def fuzz(test: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a hypothesis test as fuzzing: slow, many cases, the same ones for the same seed."""
-    many = settings(
-        max_examples=CASES,
+    return fuzz_one_in(1)(test)
+
+
+def fuzz_one_in(n: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `fuzz`, with one of n of the cases, for what shares them or takes longer."""
+    some = settings(
+        max_examples=max(1, CASES // n),
         deadline=None,
         database=None,
         derandomize=False,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    return pytest.mark.slow(seed(SEED)(many(test)))
+    return lambda test: pytest.mark.slow(seed(SEED)(some(test)))
+
+
+class Corpus(list[bytes]):
+    """Files to begin with; a failing case does not print them."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} files>"
 
 
 class Case(bytes):
@@ -70,6 +82,11 @@ def seeded(build: Callable[[random.Random], bytes]) -> st.SearchStrategy[bytes]:
 def random_numbers() -> st.SearchStrategy[random.Random]:
     """Random numbers that a single draw of hypothesis stands for."""
     return st.binary(min_size=8, max_size=8).map(random.Random)
+
+
+def noise(most: int = 600) -> st.SearchStrategy[bytes]:
+    """Bytes that mean nothing."""
+    return seeded(lambda rng: rng.randbytes(rng.randrange(rng.randrange(most + 1) + 1)))
 
 
 def mutated(corpus: Sequence[bytes], most: int = 6) -> st.SearchStrategy[bytes]:

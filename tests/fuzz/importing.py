@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from fuzzing import Outcomes, one_in
+from fuzzing import Outcomes, one_in, scratch
 
 from physio_hqc import open_session
 from physio_hqc.importers import import_recording, read_recording
@@ -40,8 +40,8 @@ def name(rng: random.Random, usual: str, n: int = 6) -> str:
 class Reading:
     """Reads each case from the same place; every so many cases also imports it to a session."""
 
-    def __init__(self, folder: Path, every: int = 200) -> None:
-        self.folder = folder
+    def __init__(self, every: int = 200) -> None:
+        self.folder = scratch()
         self.outcomes = Outcomes()
         self.imports = Outcomes()
         self.every = every

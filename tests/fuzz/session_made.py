@@ -10,9 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pytest
-from fuzzing import CASES, SEED
-from hypothesis import HealthCheck, Phase, seed, settings
+from fuzzing import Case
 from hypothesis import strategies as st
 
 from physio_hqc.errors import PhysioError
@@ -26,25 +24,6 @@ phases:
   - {name: talk, duration_s: 2, role: task}
 baseline: {phase: baseline, min_cuff_readings: 1}
 """
-
-
-def fuzz_one_in(n: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """As `fuzz`, with one of n of the cases, for what takes longer."""
-    some = settings(
-        max_examples=max(1, CASES // n),
-        deadline=None,
-        database=None,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
-    return lambda test: pytest.mark.slow(seed(SEED)(some(test)))
-
-
-class Corpus(list[bytes]):
-    """Files to begin with; a failing case does not print them."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} files>"
 
 
 def small_session(path: Path) -> bytes:
@@ -404,7 +383,7 @@ def lying(draw: st.DrawFn, corpus: list[bytes]) -> bytes:
                 # What an edit before it took away, or HDF5 itself refuses to write.
                 continue
 
-    return edited(raw, change)
+    return Case(edited(raw, change))
 
 
 def use_everything(session: Session, deep: bool) -> None:

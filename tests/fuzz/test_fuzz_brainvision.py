@@ -57,8 +57,8 @@ GOOD = [header(random.Random(i), 10**6) for i in range(6)]
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("brainvision"))
+def reading():
+    made = Reading()
     (made.folder / "a.eeg").write_bytes(DATA)
     (made.folder / "a.vmrk").write_bytes(markers(random.Random(1), 10**6))
     yield made

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fuzzing import CASES, Outcomes, fuzz, mutated
+from fuzzing import CASES, Outcomes, fuzz, mutated, noise
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
@@ -55,7 +55,7 @@ def test_control_lines():
     outcomes = Outcomes()
 
     @fuzz
-    @given(mutated(LINES, most=1) | st.binary(max_size=600))
+    @given(mutated(LINES, most=1) | noise())
     def run(line):
         with outcomes.counted():
             command = parse_command(line, NOW)

@@ -58,8 +58,8 @@ GOOD = [table(random.Random(i), 10**6) for i in range(8)]
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("csv"))
+def reading():
+    made = Reading()
     yield made
     made.finish()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
-from fuzzing import CASES, fuzz, mutated
+from fuzzing import CASES, fuzz, mutated, noise
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ from physio_hqc.acquisition.virtual.eda_band import eda_packet
 from physio_hqc.acquisition.virtual.heart_rate import heart_rate_measurement
 from physio_hqc.acquisition.virtual.polar_h10 import acc_frame, ecg_frame
 
-ANY = st.binary(max_size=600)
+ANY = noise()
 FLAGS = 63
 NOTES = {
     *("malformed", "unsupported", "duplicate", "reordered", "clock", "trailing"),

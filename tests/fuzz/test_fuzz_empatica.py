@@ -53,8 +53,8 @@ GOOD = [packed(random.Random(i), 10**6) for i in range(6)]
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("empatica"))
+def reading():
+    made = Reading()
     yield made
     made.finish()
 
@@ -75,8 +75,8 @@ def test_any_zip(reading, data):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("folders"))
+def folders():
+    made = Reading()
     (made.folder / "e4").mkdir()
     yield made
     made.finish()

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from fuzzing import Outcomes, fuzz, garbled, mutated, one_in, seeded
+from fuzzing import Outcomes, fuzz, garbled, mutated, one_in, scratch, seeded
 from hypothesis import given
 from hypothesis import strategies as st
 from importing import joined, name, number
@@ -38,8 +38,8 @@ GOOD = [table(random.Random(i), 10**6) for i in range(8)]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("events")
+def place():
+    folder = scratch()
     (folder / "a.csv").write_text("time [s],ECG [mV]\n0,1\n1,2\n2,1\n3,2\n")
     outcomes, imports = Outcomes(), Outcomes()
     yield folder, outcomes, imports

@@ -73,8 +73,8 @@ def damaged(rng: random.Random) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("fif"))
+def reading():
+    made = Reading()
     yield made
     made.finish()
 

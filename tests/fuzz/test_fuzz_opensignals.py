@@ -107,8 +107,8 @@ def damaged(rng: random.Random) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("texts"))
+def texts():
+    made = Reading()
     yield made
     made.finish()
 
@@ -129,8 +129,8 @@ def test_any_text(texts, data):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("files"))
+def files():
+    made = Reading()
     yield made
     made.finish()
 

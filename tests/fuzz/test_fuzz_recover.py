@@ -1,4 +1,8 @@
-"""Recovery of bytes that are nearly a session file."""
+"""Recovery of bytes that are nearly a session file.
+
+What is read back is tried with every case; the writing of a new file, which no longer depends on
+the bytes alone, with one of 20, and the whole way with its processes with one of 2,000.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,10 @@ import shutil
 from typing import Any
 
 import pytest
-from fuzzing import Outcomes, fuzz, mutated, scratch
+from fuzzing import Corpus, Outcomes, fuzz, fuzz_one_in, mutated, scratch
 from hypothesis import given
 from hypothesis import strategies as st
-from session_made import Corpus, fuzz_one_in, lying, read_file, small_session, unclosed
+from session_made import lying, read_file, small_session, unclosed
 
 from physio_hqc.errors import SessionFileError
 from physio_hqc.session import recover, salvage
@@ -65,7 +69,7 @@ def test_both_came_up() -> None:
     COUNTED.assert_both(0.05)
 
 
-@fuzz_one_in(1000)
+@fuzz_one_in(2000)
 @given(raw=mutated(CORPUS) | st.just(RAW[: len(RAW) // 2]))
 def test_the_whole_way_with_its_processes(raw: bytes) -> None:
     PATH.write_bytes(raw)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from fuzzing import Outcomes, scratch
+from fuzzing import Corpus, Outcomes, fuzz_one_in, scratch
 from hypothesis import given
-from session_made import Corpus, fuzz_one_in, lying, read_file, small_session, unclosed
+from session_made import lying, read_file, small_session, unclosed
 
 FOLDER = scratch()
 PATH = FOLDER / "s.h5"

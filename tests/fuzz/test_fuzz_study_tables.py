@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fuzzing import Outcomes, fuzz, mutated, scratch
+from fuzzing import Corpus, Outcomes, fuzz, fuzz_one_in, mutated, scratch
 from hypothesis import given
 from hypothesis import strategies as st
-from session_made import Corpus, fuzz_one_in
 
 from physio_hqc.study.collect import collect_sessions
 from physio_hqc.study.participants import load_participants

@@ -47,8 +47,8 @@ SEGMENT = b"seg 1 250 100\nrec.dat 16 200/mV 12 0 0 0 0 ECG\n"
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("wfdb"))
+def reading():
+    made = Reading()
     (made.folder / "rec.dat").write_bytes(SIGNAL)
     (made.folder / "seg.hea").write_bytes(SEGMENT)
     yield made

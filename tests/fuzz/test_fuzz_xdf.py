@@ -88,8 +88,8 @@ GOOD = [xdf(random.Random(i), 10**6) for i in range(12)]
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory):
-    made = Reading(tmp_path_factory.mktemp("xdf"))
+def reading():
+    made = Reading()
     yield made
     made.finish()
 

@@ -288,6 +288,20 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
         read_recording(data)
 
 
+def test_a_bomb_is_refused_before_its_numbers_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = foreign(tmp_path)
+    data.write_bytes(gzip.compress(b"0\n" * 50_000_000, 9))
+
+    def never(*_: object) -> None:
+        raise AssertionError("numbers were read")
+
+    monkeypatch.setattr(_bids_files, "_numbers", never)
+    with pytest.raises(RecordingError, match="unpacks to more than"):
+        read_recording(data)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_file_cut_short(tmp_path: Path, share: float) -> None:
     data = foreign(tmp_path)

@@ -3,19 +3,21 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import psutil
 import pytest
 
 from physio_hqc import open_session, process_session
 from physio_hqc.errors import ConfigError, OutputError, PhysioError, SessionFileError
 from physio_hqc.files import locked
-from physio_hqc.pipeline import process_batch
+from physio_hqc.pipeline import PipelineConfig, process_batch
+from physio_hqc.pipeline._batch_import import _identity
+from physio_hqc.pipeline._batch_sources import Source, Vendor
+from physio_hqc.protocol import load_protocol
+from physio_hqc.session import SessionWriter
 
 HEADER = "session,participant,condition,source,status,reason"
 
@@ -73,7 +75,7 @@ def test_two_workers_leave_the_same_bytes(
     assert sorted(done.session for done in seen[1:]) == list(result.table["session"])
 
 
-def test_what_is_up_to_date_is_left_alone(
+def test_what_is_up_to_date_is_left_alone_and_leftovers_of_killed_runs_are_gone(
     lab: Path, one_worker: Path, made: ModuleType, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -81,19 +83,8 @@ def test_what_is_up_to_date_is_left_alone(
     (out / "p01" / "beats.csv").write_text("changed\n")
     shutil.rmtree(out / "p02")
     untouched = (out / "p03" / "features.csv").stat().st_mtime_ns
-    result = process_batch(lab, out, workers=1)
-    assert result.n_up_to_date == 2
-    assert (out / "p03" / "features.csv").stat().st_mtime_ns == untouched
-    assert made.tree(out) == made.tree(one_worker)
-
-
-def test_leftovers_of_killed_runs_are_gone_and_foreign_files_stay(
-    lab: Path, one_worker: Path, made: ModuleType, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(one_worker, out)
     (out / "p00").rename(out / ".p00.old")  # killed between the two renames
-    for name in (".p01.new", ".p02.old", ".batch-0123456789ab"):
+    for name in (".p01.new", ".p03.old", ".batch-0123456789ab"):
         (out / name).mkdir()
         (out / name / "file").touch()
     for name in (".p03.lock", ".batch.csv.lock", ".batch.csv.01234567.part"):
@@ -102,11 +93,15 @@ def test_leftovers_of_killed_runs_are_gone_and_foreign_files_stay(
     (out / "imported" / ".p00.h5.4711.part").touch()
     (out / ".notes.old").touch()
     (out / "notes.txt").touch()
-    assert process_batch(lab, out, workers=1).n_up_to_date == 4
-    assert set(made.tree(out)) - set(made.tree(one_worker)) == {".notes.old", "notes.txt"}
+    assert process_batch(lab, out, workers=1).n_up_to_date == 2
+    assert (out / "p03" / "features.csv").stat().st_mtime_ns == untouched
+    there, whole = made.tree(out), made.tree(one_worker)
+    assert set(there) - set(whole) == {".notes.old", "notes.txt"}
+    assert {name: there[name] for name in whole} == whole
     assert {p.name for p in out.iterdir() if p.name.startswith(".")} == {".notes.old"}
 
 
+@pytest.mark.slow
 def test_a_failure_tells_of_older_results_and_an_orphan_is_noticed(
     lab: Path, one_worker: Path, tmp_path: Path
 ) -> None:
@@ -158,6 +153,7 @@ def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Modu
     del sys.modules["reports_of_batch"]
 
 
+@pytest.mark.slow
 def test_bugs_and_dying_workers_are_listed_and_stop_nothing(
     lab: Path, importable: ModuleType, tmp_path: Path
 ) -> None:
@@ -171,6 +167,7 @@ def test_bugs_and_dying_workers_are_listed_and_stop_nothing(
     assert result.n_failed == 3
 
 
+@pytest.mark.slow
 def test_a_session_that_needs_too_much_memory_fails_for_that_reason(
     lab: Path, importable: ModuleType, tmp_path: Path
 ) -> None:
@@ -222,11 +219,50 @@ def test_names_that_clash_are_refused(lab: Path, tmp_path: Path) -> None:
         process_batch(tmp_path / "lab", tmp_path / "out")
 
 
-def test_a_folder_without_sessions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SessionFileError, match="no session files"):
-        process_batch(tmp_path, tmp_path / "out")
-    with pytest.raises(SessionFileError, match="no such folder"):
-        process_batch(tmp_path / "missing", tmp_path / "out")
+def test_a_folder_without_sessions_is_refused(lab: Path, tmp_path: Path) -> None:
+    for folder, match in (
+        (tmp_path, "no session files"),
+        (tmp_path / "missing", "no such folder"),
+        (lab / "week0" / "p00.h5", "is a file"),
+    ):
+        with pytest.raises(SessionFileError, match=match):
+            process_batch(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="No such file"):
+        process_batch(lab, tmp_path / "out", mapping=tmp_path / "missing.csv")
+
+
+def test_results_that_cannot_be_written_are_refused(lab: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"file.* cannot be written"):
+        process_batch(lab, tmp_path / "file" / "out")
+    with pytest.raises(OutputError, match=r"file.* cannot be written"):
+        process_batch(lab, tmp_path / "file")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    if os.access(closed, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    with pytest.raises(OutputError, match="cannot be written"):
+        process_batch(lab, closed)
+
+
+def test_odd_names_other_files_and_a_recording_that_goes_on(lab: Path, tmp_path: Path) -> None:
+    own = tmp_path / "Labor Köln [1]"
+    own.mkdir()
+    shutil.copy(lab / "week0" / "p00.h5", own / "Ä b.h5")
+    (own / "participants.csv").write_text("participant\nP00\n")
+    (own / "protokoll.yaml").write_text(load_protocol("lepore_1993").to_yaml())
+    config = PipelineConfig(protocol=os.path.relpath(own / "protokoll.yaml"))
+    with SessionWriter(own / "now.h5", participant_id="P09") as writer:
+        made_now(writer)
+        first = process_batch(own, own, workers=2, config=config)  # DIR is FOLDER
+        assert not first.n_failed, first.table["reason"].tolist()
+        assert any("now: " in notice and "recorded" in notice for notice in first.notices)
+    again = process_batch(own, own, workers=1, config=config)
+    assert first.table["session"].tolist() == again.table["session"].tolist() == ["now", "Ä b"]
+    assert not again.notices
+    with pytest.raises(ConfigError, match="nowhere"):
+        process_batch(own, own, config=PipelineConfig(protocol="nowhere.yaml"))
 
 
 # --- vendor files --------------------------------------------------------------------------------
@@ -253,8 +289,8 @@ def vendor(tmp_path: Path) -> Path:
     return folder
 
 
-def test_vendor_files_are_imported_the_same_way_every_time(
-    vendor: Path, made: ModuleType, tmp_path: Path
+def test_vendor_files_are_imported_once_and_again_when_they_change(
+    vendor: Path, tmp_path: Path
 ) -> None:
     out, mapping = tmp_path / "out", vendor / "mapping.csv"
     first = process_batch(vendor, out, mapping=mapping, workers=1)
@@ -264,17 +300,53 @@ def test_vendor_files_are_imported_the_same_way_every_time(
     with open_session(out / "imported" / "v01.h5") as session:
         assert set(session.streams) == {"ecg", "eda"}
         assert list(session.windows("phase")["label"]) == ["baseline", "speech"]
-    again = process_batch(vendor, tmp_path / "again", mapping=mapping, workers=1)
-    assert again.n_failed == 1
-    assert made.tree(tmp_path / "again") == made.tree(out)
-    kept = (out / "imported" / "v01.h5").stat().st_mtime_ns
-    assert process_batch(vendor, out, mapping=mapping, workers=1).n_up_to_date == 1
-    assert (out / "imported" / "v01.h5").stat().st_mtime_ns == kept
     events = vendor / "files" / "A_events.csv"
     events.write_text(events.read_text().replace("speech", "talking"))
     assert process_batch(vendor, out, mapping=mapping, workers=1).n_up_to_date == 0
     with open_session(out / "imported" / "v01.h5") as session:
         assert list(session.windows("phase")["label"]) == ["baseline", "talking"]
+
+
+@pytest.mark.slow
+def test_vendor_files_leave_the_same_bytes_every_time(
+    vendor: Path, made: ModuleType, tmp_path: Path
+) -> None:
+    out, mapping = tmp_path / "out", vendor / "mapping.csv"
+    process_batch(vendor, out, mapping=mapping, workers=1)
+    process_batch(vendor, tmp_path / "again", mapping=mapping, workers=2)
+    assert made.tree(tmp_path / "again") == made.tree(out)
+    kept = (out / "imported" / "v01.h5").stat().st_mtime_ns
+    assert process_batch(vendor, out, mapping=mapping, workers=1).n_up_to_date == 1
+    assert (out / "imported" / "v01.h5").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("changed", ["B.vhdr", "B.vmrk", "B.eeg", "E.edf"])
+def test_every_file_of_a_recording_counts(
+    made: ModuleType, tmp_path: Path, changed: str
+) -> None:
+    made.make_brainvision(tmp_path)
+    made.make_edf(tmp_path / "E.edf")
+    source = Source("s", tmp_path / f"{changed[0]}{'.edf' if changed[0] == 'E' else '.vhdr'}", "s")
+    before = _identity(source.path, Vendor())
+    assert _identity(source.path, Vendor()) == before
+    content = bytearray((tmp_path / changed).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / changed).write_bytes(content)
+    assert _identity(source.path, Vendor()) != before
+
+
+@pytest.mark.slow
+def test_edf_and_brainvision_go_all_the_way(made: ModuleType, tmp_path: Path) -> None:
+    made.make_brainvision(tmp_path)
+    made.make_edf(tmp_path / "E.edf")
+    (tmp_path / "mapping.csv").write_text(
+        "source\tsession\tmap\nB.vhdr\tvision\tECG=ecg\nE.edf\tedf\tECG=ecg\n"
+    )
+    result = process_batch(tmp_path, tmp_path / "o", mapping=tmp_path / "mapping.csv", workers=2)
+    assert result.table["reason"].tolist() == ["", ""]
+    for name in ("vision", "edf"):
+        with open_session(tmp_path / "o" / "imported" / f"{name}.h5") as session:
+            assert set(session.streams) == {"ecg"}
 
 
 @pytest.mark.parametrize(
@@ -286,6 +358,10 @@ def test_vendor_files_are_imported_the_same_way_every_time(
         ("source\n../../etc/passwd\n", "line 2: source .* leaves the folder"),
         ("source,events\nA.csv,../x.csv\n", "events .* leaves the folder"),
         ("source,session\nA.csv,../up\n", "cannot be the name of a folder"),
+        ("source,session\nA.csv,/tmp/up\n", "cannot be the name of a folder"),
+        ("source,session\nA.csv,..\n", "cannot be the name of a folder"),
+        ("source,session\nA.csv,x\nB.csv,x\n", r"A\.csv and B\.csv are both the session 'x'"),
+        ("source,protocol\nA.csv,../p.yaml\n", "protocol .* leaves the folder"),
         ("source,session\nA.csv,.hidden\n", "cannot be the name of a folder"),
         ("source,session\nA.csv,imported\n", "may not be called 'imported'"),
         ("source,map\nA.csv,ECG\n", "write it as CHANNEL=stream"),
@@ -299,11 +375,13 @@ def test_vendor_files_are_imported_the_same_way_every_time(
 )
 def test_a_wrong_mapping_is_refused_at_the_start(tmp_path: Path, table: str, match: str) -> None:
     (tmp_path / "mapping.csv").write_text(table)
-    with pytest.raises((ConfigError, OutputError), match=match):
+    with pytest.raises((ConfigError, OutputError), match=match) as caught:
         process_batch(tmp_path, tmp_path / "out", mapping=tmp_path / "mapping.csv")
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_real_vendor_files_go_all_the_way(shared_data: Path, tmp_path: Path) -> None:
     records = sorted((shared_data / "mitbih").rglob("*.hea"))[:1]
     if not records:
@@ -315,41 +393,3 @@ def test_real_vendor_files_go_all_the_way(shared_data: Path, tmp_path: Path) -> 
     result = process_batch(tmp_path, out, mapping=tmp_path / "mapping.csv", workers=1)
     assert result.table["status"].tolist() == ["done"], result.table["reason"].tolist()
     assert (out / "r1" / "beats.csv").stat().st_size > 1000
-
-
-# --- a cluster that runs already -----------------------------------------------------------------
-
-
-@pytest.fixture
-def cluster(made: ModuleType, tmp_path: Path) -> Iterator[str]:
-    """A scheduler and two workers on the loopback interface, started by hand."""
-    file = tmp_path / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    base = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-    own = ["--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
-    processes = [subprocess.Popen([*base, *options, str(file)], **quiet)]
-    try:
-        assert made.wait_for(lambda: file.is_file() and file.stat().st_size)
-        processes += [subprocess.Popen([*worker, *own], **quiet) for _ in range(2)]
-        import json
-
-        yield json.loads(file.read_text())["address"]
-        assert processes[0].poll() is None
-    finally:
-        children = [c for p in processes for c in psutil.Process(p.pid).children(recursive=True)]
-        for process in reversed(processes):
-            process.terminate()
-            process.wait(timeout=30)
-        assert made.all_gone(children)
-
-
-def test_a_running_cluster_leaves_the_same_bytes_and_goes_on(
-    lab: Path, one_worker: Path, cluster: str, made: ModuleType, tmp_path: Path
-) -> None:
-    result = process_batch(lab, tmp_path / "out", scheduler=cluster)
-    assert result.n_done == 4
-    assert made.tree(tmp_path / "out") == made.tree(one_worker)
-    again = process_batch(lab, tmp_path / "out", scheduler=cluster)
-    assert again.n_up_to_date == 4

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -42,8 +43,15 @@ def no_half_tables(out: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-@pytest.mark.parametrize("moment", ["workers start", "first session"])
+@pytest.mark.parametrize(
+    ("moment", "signals"),
+    [
+        ("first session", 1),
+        pytest.param("first session", 2, marks=pytest.mark.slow),
+        pytest.param("workers start", 1, marks=pytest.mark.slow),
+        pytest.param("workers start", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_ends_everything_in_one_line(
     lab: Path, whole: Path, made: ModuleType, tmp_path: Path, moment: str, signals: int
 ) -> None:
@@ -68,11 +76,13 @@ def test_ctrl_c_ends_everything_in_one_line(
     assert made.tree(out) == made.tree(whole)
 
 
-def killed_and_resumed(lab: Path, out: Path, made: ModuleType, delay: float, whole: Path) -> None:
+def killed(
+    lab: Path, out: Path, made: ModuleType, when: Callable[[list[psutil.Process]], object]
+) -> None:
+    """Start a batch and kill it, without warning, when something is the case."""
     process = made.start(lab, "--out", out, "--no-report", "--workers", "2")
     try:
-        made.wait_for(lambda: made.workers_of(process.pid) or process.poll() is not None, 30)
-        time.sleep(delay)
+        made.wait_for(lambda: when(made.workers_of(process.pid)) or process.poll() is not None)
         workers = made.workers_of(process.pid)
     finally:
         process.kill()
@@ -85,8 +95,22 @@ def test_killed_at_any_moment_the_next_run_does_the_rest(
     lab: Path, whole: Path, made: ModuleType, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    for delay in (0.0, 2.0, 2.4):
-        killed_and_resumed(lab, out, made, delay, whole)
+    killed(lab, out, made, lambda workers: list(out.glob("p*/provenance.json")))
+    assert not (out / "batch.csv").exists()
+    made.run(lab, "--out", out, "--no-report", "--workers", "2")
+    assert made.tree(out) == made.tree(whole)
+    assert not list(out.rglob(".*"))
+
+
+@pytest.mark.slow
+def test_killed_when_workers_start_or_while_a_session_is_written(
+    lab: Path, whole: Path, made: ModuleType, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    killed(lab, out, made, lambda workers: workers)
+    killed(lab, out, made, lambda workers: list(out.glob(".p*.new")))
+    # What `study` finds even before the next run.
+    assert {folder.name for folder in session_folders(out)} <= {f"p{k:02}" for k in range(N)}
     made.run(lab, "--out", out, "--no-report", "--workers", "2")
     assert made.tree(out) == made.tree(whole)
     assert not list(out.rglob(".*"))
@@ -100,13 +124,15 @@ def test_killed_at_many_random_moments(
     for number in range(12):
         out = tmp_path / str(number)
         for _ in range(2):
-            killed_and_resumed(lab, out, made, chance.uniform(0.0, 4.0), whole)
+            end = time.monotonic() + chance.uniform(0.5, 6.0)
+            killed(lab, out, made, lambda workers, end=end: time.monotonic() > end)
         made.run(lab, "--out", out, "--no-report", "--workers", "2")
         assert made.tree(out) == made.tree(whole)
         assert not list(out.rglob(".*"))
         shutil.rmtree(out)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(
     lab: Path, whole: Path, made: ModuleType, tmp_path: Path
 ) -> None:
@@ -122,6 +148,7 @@ def test_a_killed_worker_costs_nothing(
     assert made.tree(out) == made.tree(whole)
 
 
+@pytest.mark.slow
 def test_a_second_batch_is_refused_while_one_runs(
     lab: Path, whole: Path, made: ModuleType, tmp_path: Path
 ) -> None:

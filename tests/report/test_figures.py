@@ -86,6 +86,12 @@ def test_dollar_signs_are_not_mathematics(write_session, windows_of):
         draw(figures.signals_figure(session, windows_of(label=label)))
 
 
+def test_a_phase_far_outside_of_the_session_has_no_name(session, windows_of):
+    windows = windows_of()
+    windows.loc[windows["kind"] == "phase", "onset"] = -1e9
+    draw(figures.signals_figure(session, windows, max_points=400))
+
+
 def test_phase_spans_lie_in_the_middle_of_phases(windows_of):
     spans = figures.phase_spans(windows_of(), 240.0, length_s=10.0)
     assert [(title, start, stop) for title, _, start, stop in spans] == [

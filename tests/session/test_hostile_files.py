@@ -273,3 +273,45 @@ def test_json_is_plain() -> None:
     for text in ("[" * 100 + "]" * 100, "[1e999]", "[Infinity]", "{", ""):
         with pytest.raises(ValueError, match=r"\w"):
             plain_json(text)
+
+
+def test_far_more_behind_the_content_than_content(path: Path, tmp_path: Path) -> None:
+    """Limits go by the size of the file, and a copy of it would fill the disk."""
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SessionFileError, match="MB behind its content: refused"):
+        open_session(path)
+    whole = tmp_path / "whole.h5"
+    report = recover_session(path, whole)
+    assert report.samples == {"ecg": 500}
+    assert whole.stat().st_size < 1_000_000
+
+
+def test_recovery_takes_no_more_than_a_session_may_hold(path: Path, tmp_path: Path) -> None:
+    """Gigabytes of zeros shrink to megabytes; what comes out must be readable again."""
+    with h5py.File(path, "r+") as file:
+        chunk = 1 << 24
+        data = replace(
+            file,
+            "streams/ecg/samples",
+            shape=(100 * chunk,),
+            dtype="i1",
+            maxshape=(None,),
+            chunks=(chunk,),
+            compression="gzip",
+        )
+        for k in range(100):
+            data.id.write_direct_chunk((k * chunk,), zlib.compress(bytes(chunk), 9))
+    whole = tmp_path / "whole.h5"
+    recover_session(path, whole)
+    with open_session(whole) as session:
+        assert session.streams["ecg"].n_samples == 500
+
+
+@pytest.mark.parametrize("name", ["modality", "sfreq", "scale"])
+def test_messages_do_not_quote_all_that_a_file_holds(path: Path, name: str) -> None:
+    with h5py.File(path, "r+") as file:
+        file["streams/ecg"].attrs[name] = "{" * 50_000
+    with pytest.raises(SessionFileError) as refused:
+        open_session(path)
+    assert len(str(refused.value)) < 500 + len(str(path))

@@ -40,11 +40,13 @@ def name_windows(axis: Axes, windows: pd.DataFrame, duration_s: float) -> None:
     unit_s, _ = time_unit(duration_s)
     for row in windows[windows["kind"] == "phase"].itertuples():
         name = shorten(str(row.label), int(row.duration / max(duration_s, 1e-9) * 130))
-        if not name:
+        middle_s = row.onset + row.duration / 2
+        # Far outside of the panel, no glyph can be drawn.
+        if not name or not 0 <= middle_s <= max(duration_s, 1.0):
             continue
         axis.annotate(
             plain(name),
-            ((row.onset + row.duration / 2) / unit_s, 1.0),
+            (middle_s / unit_s, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
             textcoords="offset points",
