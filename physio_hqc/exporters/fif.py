@@ -102,6 +102,7 @@ class _Shown:
     def __init__(self, content: StreamContent) -> None:
         self.name, self.modality, self.units = content.name, content.modality, content.units
         self.channels, self.measured_sfreq = content.channels, content.measured_sfreq
+        self.n_samples = content.n_samples
         self.t_end = float(content.times[-1])
         self.filled = content._stream.filled
 

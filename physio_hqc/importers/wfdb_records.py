@@ -57,6 +57,9 @@ _MAX_HEADER_BYTES: Final = 20_000_000
 _LONGEST_LINE: Final = 2000
 # Frames a second, then the counter's frequency and its first value, which are not needed.
 _RATE = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:/-?[\d.]*)?(?:\(-?[\d.]*\))?", re.ASCII)
+# Notes about the annotator itself: the word that announces a note, and how that begins.
+_ABOUT = re.compile(rb"(?=([\x00-\xff][\xfc-\xff])## )")
+_ABOUT_IN_ORDER = re.compile(r"(de)*t?(de)*")
 _FILE_NAME = re.compile(r"~?(?!\.+$)[-\w.]+|~")
 # Names under which annotators file their work; any other ending is somebody else's file.
 _ANNOTATOR: Final = re.compile(
@@ -398,10 +401,29 @@ def _read_annotations(base: Path, frame_rate: float, notes: list[str]) -> tuple[
     return tuple(sorted(markers, key=lambda marker: marker.onset)[:_MAX_MARKERS])
 
 
+def _require_known_notes(file: Path) -> None:
+    """Refuse notes about the annotator that wfdb does not know: it would read them for ever."""
+    content = file.read_bytes()
+    kinds = ""
+    for found in _ABOUT.finditer(content):
+        low, high = found[1]
+        start = found.start() + 2
+        note = content[start : start + low + 256 * (high & 3)]
+        if note == b"## annotation type definitions":
+            kinds += "d"
+        elif note == b"## end of definitions":
+            kinds += "e"
+        else:
+            kinds += "t" if re.match(rb"## time resolution: \d", note) else "x"
+    if not _ABOUT_IN_ORDER.fullmatch(kinds):
+        raise RecordingError(f"{file}: its notes that begin with '## ' are none that WFDB defines")
+
+
 def _read_annotator(base: Path, ending: str, frame_rate: float) -> tuple[list[Marker], int]:
     """Return an annotator's markers and how many beats and waves it marked."""
     import wfdb
 
+    _require_known_notes(Path(f"{base}.{ending}"))
     annotations = wfdb.rdann(str(base), ending)
     rate = float(annotations.fs or frame_rate)
     markers, n_beats = [], 0

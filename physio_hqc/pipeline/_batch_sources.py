@@ -87,6 +87,8 @@ def find_sources(folder: Path, out: Path, mapping: Path | None) -> list[Source]:
     OutputError
         If two sources have the same session name, or one the name of something else.
     """
+    if folder.is_file():
+        raise SessionFileError(f"{folder} is a file: give the folder of the session files")
     if not folder.is_dir():
         raise SessionFileError(f"{folder}: no such folder; give the folder of the session files")
     vendors = [] if mapping is None else list(_read_mapping(mapping, folder))

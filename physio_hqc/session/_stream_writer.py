@@ -92,6 +92,7 @@ class StreamWriter:
         self._recent: deque[tuple[float, bytes]] = deque(maxlen=REMEMBERED)
         self._pending = 0
         self._next_time = math.nan
+        self._grid_start, self._grid_period, self._grid_n = math.nan, 1.0, 0
 
     @property
     def is_irregular(self) -> bool:
@@ -235,9 +236,14 @@ class StreamWriter:
                 f"the previous one ended"
             )
         t_last = t_start + (n - 1) / rate
-        if late <= 0.5 / rate:
-            self.write_packet(values, t_last, t_last, 0)
+        if self._continues(t_start, t_last, n):
+            # On the grid of the stretch that it continues: each at its own place, many small
+            # offsets would add up, and the reader would take them for another rate.
+            self._grid_n += n
+            on_grid = self._grid_start + (self._grid_n - 1) * self._grid_period
+            self.write_packet(values, on_grid, on_grid, 0)
         else:
+            self._grid_start, self._grid_period, self._grid_n = t_start, 1 / rate, n
             # Two rows pin both offset and rate of the stretch.
             flag = BlockFlag.GAP_BEFORE if self._n_packets else BlockFlag(0)
             half = n - n // 2
@@ -246,6 +252,12 @@ class StreamWriter:
             if half < n:
                 self.write_packet(values[half:], t_last, t_last, 0)
         self._next_time = t_last + 1 / rate
+
+    def _continues(self, t_start: float, t_last: float, n: int) -> bool:
+        """Whether a stretch lies on the grid of the one before, to half a sample at both ends."""
+        first = self._grid_start + self._grid_n * self._grid_period
+        last = first + (n - 1) * self._grid_period
+        return bool(max(abs(t_start - first), abs(t_last - last)) <= 0.5 * self._grid_period)
 
     def write_packet(
         self, values: NDArray[Any], t_received: float, t_device: float, flags: int

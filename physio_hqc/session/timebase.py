@@ -192,9 +192,10 @@ def _with_device_clock(rows: NDArray[np.void], sfreq: float) -> TimeBase:
     judged = judge_stamps(rows, sfreq)
     rows = rows[judged.order] if judged.n_reordered else rows
     epoch = judged.epoch
+    exact = rows["t_received"] == rows["t_device"]
     n = rows["n_samples"].astype(np.int64)
     last = np.cumsum(n) - 1
-    starts = np.flatnonzero(_broken(rows["flags"], judged, last))
+    starts = np.flatnonzero(_broken(rows["flags"], judged, last, exact))
     segments, clock = _on_device_clock(starts, n, last, judged)
     segments["reason"] = _reasons(rows["flags"][starts])
     segment_epoch = epoch[starts]
@@ -241,8 +242,13 @@ def _trusted(
     return parts
 
 
-def _broken(flags: NDArray[np.uint32], judged: Judged, last: Ints) -> NDArray[np.bool_]:
-    """Rows that begin a segment: told by flags, seen from the stamps, or a clock set anew."""
+def _broken(
+    flags: NDArray[np.uint32], judged: Judged, last: Ints, exact: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Rows that begin a segment: told by flags, seen from the stamps, or a clock set anew.
+
+    Where the times are `exact`, those of a file, nothing came late that could fill a gap.
+    """
     told = (flags & int(_BREAKS)) != 0
     broken: NDArray[np.bool_] = judged.broken | told
     known = np.flatnonzero(np.isfinite(judged.stamp))
@@ -255,6 +261,7 @@ def _broken(flags: NDArray[np.uint32], judged: Judged, last: Ints) -> NDArray[np
     missing = np.diff(judged.stamp[known]) - (last[row] - last[before]) / judged.rate
     other = (flags & int(_BREAKS & ~BlockFlag.GAP_BEFORE)) != 0
     filled = (row == before + 1) & ~other[row] & (np.abs(missing) < 0.5 / judged.rate)
+    filled &= ~exact[row]
     broken[row[filled]] = False
     broken[1:] |= np.diff(judged.epoch) != 0
     broken[0] = True

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _MNE_TYPES = {"ecg": "ecg", "eda": "gsr", "resp": "resp", "temp": "temperature"}
 _TO_SI = {("ecg", "mV"): 1e-3, ("ecg", "µV"): 1e-6, ("eda", "µS"): 1e-6}
-_MOST_SAMPLES = 2_000_000_000
+# A grid may hold gaps and be finer than its streams, but not out of all proportion to them.
+_MOST_PER_VALUE = 50
+_ALWAYS_ALLOWED = 10_000_000
 
 
 class Shown(Protocol):
@@ -31,6 +33,10 @@ class Shown(Protocol):
     modality: str
     units: str
     channels: tuple[str, ...]
+
+    @property
+    def n_samples(self) -> int:
+        """Samples held."""
 
     @property
     def measured_sfreq(self) -> float:
@@ -76,8 +82,13 @@ def raw_of(
     if not (math.isfinite(rate) and rate > 0):
         raise SessionFileError(f"a rate of {rate} Hz makes no sense")
     stop = max(s.t_end for s in chosen)
-    if not stop * rate < _MOST_SAMPLES:
-        raise SessionFileError(f"{stop:.4g} s at {rate:.4g} Hz do not fit into memory: refused")
+    held = sum(s.n_samples * max(len(s.channels), 1) for s in chosen)
+    n_rows = sum(max(len(s.channels), 1) for s in chosen)
+    if not stop * rate * n_rows <= _MOST_PER_VALUE * held + _ALWAYS_ALLOWED:
+        raise SessionFileError(
+            f"{stop:.4g} s at {rate:.4g} Hz are far more than the {held} values held: refused; "
+            "give a lower rate, or look at the times"
+        )
     times = np.arange(int(np.floor(stop * rate + 1e-6)) + 1) / rate
     names, kinds, rows = [], [], []
     gaps: list[tuple[float, float, list[str]]] = []

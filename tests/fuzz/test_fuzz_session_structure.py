@@ -1,4 +1,7 @@
-"""Session files that are whole HDF5 and lie: in attributes, rows, layouts, links."""
+"""Session files that are whole HDF5 and lie: in attributes, rows, layouts, links.
+
+The parser has its 20,000 cases in test_fuzz_session; these, made by HDF5 itself, are a quarter.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ COUNTED = Outcomes()
 def test_a_session_that_lies_is_read_or_refused(raw: bytes) -> None:
     PATH.write_bytes(raw)
     with COUNTED.counted():
-        read_file(PATH, deep=random.Random(raw[-64:]).random() < 0.1)
+        read_file(PATH, deep=random.Random(raw[-64:]).random() < 0.02)
     assert PATH.read_bytes() == raw
 
 

@@ -90,6 +90,29 @@ def test_a_segment_named_ten_thousand_times(tmp_path: Path, little_memory: None)
 # ---- EDF -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["## of no meaning"],
+        ["## end of definitions"],
+        ["## annotation type definitions "],
+        ["## time resolution: 250", "## time resolution: 250"],
+    ],
+)
+def test_notes_about_annotations_that_would_be_read_for_ever(
+    tmp_path: Path, texts: list[str]
+) -> None:
+    path = wfdb(tmp_path, "rec 1 250 500\nrec.dat 16 200/mV 16 0 0 0 0 ECG\n")
+    notes = b"".join(
+        struct.pack("<HBB", 22 << 10, len(text), 0xFC) + text.encode() + bytes(len(text) % 2)
+        for text in texts
+    )
+    path.with_suffix(".atr").write_bytes(notes + struct.pack("<HH", (1 << 10) + 100, 0))
+    recording = read_recording(path)
+    assert recording.channels[0].segments[0].samples.size == 500
+    assert any("annotations are left out" in note for note in recording.notes)
+
+
 def edf(n_per_record: list[int], labels: list[str], data: bytes, record_s: str = "1") -> bytes:
     n = len(labels)
     columns = [

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import edfio
+import numpy as np
 import psutil
 
 from physio_hqc.simulate import simulate_session
@@ -16,8 +18,8 @@ COMMAND = (sys.executable, "-m", "physio_hqc", "batch")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def make_sessions(folder: Path, n: int = 4) -> Path:
-    """Short sessions of cuff readings and ECG, in folders; one file that is none."""
+def make_sessions(folder: Path, n: int = 4, streams: tuple[str, ...] = ("ecg", "cuff")) -> Path:
+    """Short sessions in two folders."""
     for k in range(n):
         place = folder / f"week{k % 2}"
         place.mkdir(parents=True, exist_ok=True)
@@ -27,9 +29,36 @@ def make_sessions(folder: Path, n: int = 4) -> Path:
             participant_id=f"P{k:02}",
             condition=("alone", "support")[k % 2],
             time_scale=0.05,
-            streams=("ecg", "cuff"),
+            streams=streams,
         )
     return folder
+
+
+def make_brainvision(folder: Path) -> None:
+    """The three files of a BrainVision recording of an ECG, one minute."""
+    (folder / "B.vhdr").write_text(
+        "Brain Vision Data Exchange Header File Version 1.0\n\n[Common Infos]\nCodepage=UTF-8\n"
+        "DataFile=B.eeg\nMarkerFile=B.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\n"
+        "NumberOfChannels=1\nSamplingInterval=4000\n\n[Binary Infos]\nBinaryFormat=INT_16\n\n"
+        "[Channel Infos]\nCh1=ECG,,1,µV\n",
+        encoding="utf-8",
+    )
+    (folder / "B.vmrk").write_text(
+        "Brain Vision Data Exchange Marker File, Version 1.0\n\n[Common Infos]\nCodepage=UTF-8\n"
+        "DataFile=B.eeg\n\n[Marker Infos]\nMk1=Stimulus,S  1,251,1,0\n",
+        encoding="utf-8",
+    )
+    (1000 * beats()).astype("<i2").tofile(folder / "B.eeg")
+
+
+def make_edf(path: Path) -> None:
+    """An EDF file of an ECG, one minute."""
+    edfio.Edf([edfio.EdfSignal(beats(), 250, label="ECG", physical_dimension="mV")]).write(path)
+
+
+def beats() -> np.ndarray:
+    """R waves at 60 per minute, at 250 Hz."""
+    return np.exp(-(((np.arange(60 * 250) / 250 % 1) - 0.5) ** 2) / 2e-4)
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -194,7 +194,6 @@ def test_a_second_batch_in_the_same_folder_is_refused(lab: Path, tmp_path: Path)
         ({"memory_limit": "2 apples"}, "write it like 2GB"),
         ({"memory_limit": "10MB"}, "needs 500 MB"),
         ({"workers": 0}, "at least 1"),
-        ({"scheduler": "tcp://127.0.0.1:9"}, "no Dask scheduler answers"),
         ({"scheduler": "nonsense://"}, "no Dask scheduler answers"),
         ({"scheduler": "missing.json"}, "no such scheduler file"),
         ({"config": "no_such_config"}, "no_such_config"),
@@ -246,7 +245,9 @@ def test_results_that_cannot_be_written_are_refused(lab: Path, tmp_path: Path) -
         process_batch(lab, closed)
 
 
-def test_odd_names_other_files_and_a_recording_that_goes_on(lab: Path, tmp_path: Path) -> None:
+def test_odd_names_other_files_and_a_recording_that_goes_on(
+    lab: Path, made: ModuleType, tmp_path: Path
+) -> None:
     own = tmp_path / "Labor Köln [1]"
     own.mkdir()
     shutil.copy(lab / "week0" / "p00.h5", own / "Ä b.h5")
@@ -254,7 +255,9 @@ def test_odd_names_other_files_and_a_recording_that_goes_on(lab: Path, tmp_path:
     (own / "protokoll.yaml").write_text(load_protocol("lepore_1993").to_yaml())
     config = PipelineConfig(protocol=os.path.relpath(own / "protokoll.yaml"))
     with SessionWriter(own / "now.h5", participant_id="P09") as writer:
-        made_now(writer)
+        writer.add_stream("ecg", modality="ecg", units="mV", sfreq=250.0)
+        writer.append_segment("ecg", made.beats(), t_start=0.0)
+        writer.flush()
         first = process_batch(own, own, workers=2, config=config)  # DIR is FOLDER
         assert not first.n_failed, first.table["reason"].tolist()
         assert any("now: " in notice and "recorded" in notice for notice in first.notices)
@@ -321,9 +324,7 @@ def test_vendor_files_leave_the_same_bytes_every_time(
 
 
 @pytest.mark.parametrize("changed", ["B.vhdr", "B.vmrk", "B.eeg", "E.edf"])
-def test_every_file_of_a_recording_counts(
-    made: ModuleType, tmp_path: Path, changed: str
-) -> None:
+def test_every_file_of_a_recording_counts(made: ModuleType, tmp_path: Path, changed: str) -> None:
     made.make_brainvision(tmp_path)
     made.make_edf(tmp_path / "E.edf")
     source = Source("s", tmp_path / f"{changed[0]}{'.edf' if changed[0] == 'E' else '.vhdr'}", "s")

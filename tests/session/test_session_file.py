@@ -479,3 +479,23 @@ def test_the_same_session_is_the_same_bytes_whenever_it_is_written(tmp_path: Pat
         # HDF5 counts seconds.
         time.sleep(1.05)
     assert (tmp_path / "now.h5").read_bytes() == (tmp_path / "later.h5").read_bytes()
+
+
+def test_to_mne_raw_makes_no_gigabytes_of_a_tiny_file(tmp_path: Path) -> None:
+    with SessionWriter(tmp_path / "s.h5") as writer:
+        writer.add_stream("eda", modality="eda", units="uS", sfreq=1000.0)
+        writer.append_segment("eda", np.zeros(100), t_start=0.0)
+        writer.append_segment("eda", np.zeros(100), t_start=400_000.0)
+    with open_session(tmp_path / "s.h5") as session, pytest.raises(SessionFileError) as refused:
+        session.to_mne_raw()
+    assert len(str(refused.value).splitlines()) == 1
+    with open_session(tmp_path / "s.h5") as session, pytest.raises(SessionFileError):
+        session.to_mne_raw(sfreq=1e9)
+
+
+def test_to_mne_raw_of_a_short_stretch_long_after_the_start(tmp_path: Path) -> None:
+    with SessionWriter(tmp_path / "s.h5") as writer:
+        writer.add_stream("eda", modality="eda", units="uS", sfreq=100.0)
+        writer.append_segment("eda", np.zeros(500), t_start=3600.0)
+    with open_session(tmp_path / "s.h5") as session:
+        assert session.to_mne_raw().n_times == 360_500

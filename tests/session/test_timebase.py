@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from physio_hqc.session import BLOCK_DTYPE, BlockFlag, SessionWriter, open_session, reconstruct
@@ -97,7 +97,23 @@ def test_jitter_drift_and_bursts_stay_within_5_ms(
     assert np.quantile(errors_ms(blocks, true), 0.95) <= 5.0
 
 
+def certain_ms(link: Link, n_stored: int) -> float:
+    """Largest error in ms but for one draw in a million, or 5 if that is less.
+
+    A line that is off by h at the end of an epoch, and right in its middle, stays below all
+    arrivals only if none of the last n/2 packets came with less delay than the wedge between the
+    lines: with delays uniform up to J, exp(-h n / 4 J) of the draws. No estimate can know better
+    from a few hundred arrivals; the 5 ms are promised for a recording without a reset.
+    """
+    assert link.reset_at is not None
+    n = min(link.reset_at, n_stored - link.reset_at)
+    return max(5.0, 1e3 * 4 * link.jitter_s * np.log(1e6) / n)
+
+
 @settings(max_examples=20, deadline=None)
+@example(1995056586, -200.0, 1150, {1, 19, 213, 226, 248, 380}, 543, 142)
+@example(3306863539, 200.0, 800, {93, 133, 148, 232, 368}, 600, 140)
+@example(794118383, -98.73934011067149, 900, set(), 549, 1)
 @given(
     seed=st.integers(0, 2**32 - 1),
     drift=st.floats(-200, 200),
@@ -120,13 +136,26 @@ def test_reset_loss_and_reordering_with_a_device_clock(
     )
     blocks, true = transmit(link)
     base = reconstruct(blocks, NOMINAL)
-    assert np.quantile(errors_ms(blocks, true), 0.95) <= 5.0
+    assert np.quantile(errors_ms(blocks, true), 0.95) <= certain_ms(link, len(blocks))
     assert base.n_resets == 1
     assert base.n_reordered == len(apart)
     gap = base.segments["t_start"][1] - (
         base.segments["t_start"][0] + base.segments["stop"][0] * base.segments["period"][0]
     )
-    assert gap * link.rate / PER_PACKET == pytest.approx(n_lost, abs=0.05)
+    # The gap is one of host time: at 200 ppm, 200 packets last 0.04 of a packet longer there.
+    lost = n_lost * (1 + drift * 1e-6)
+    assert gap * link.rate / PER_PACKET == pytest.approx(lost, abs=0.05)
+
+
+def test_after_a_reset_times_are_nearly_always_within_5_ms() -> None:
+    found = []
+    for k in range(40):
+        link = Link(
+            k, drift_ppm=10.0 * k - 200, jitter_s=0.2, reset_at=800 + 12 * k, lost=(500, 5 * k + 1)
+        )
+        found.append(np.quantile(errors_ms(*transmit(link)), 0.95))
+    assert max(found) <= 5.0
+    assert np.quantile(found, 0.9) <= 2.5
 
 
 def test_a_loss_is_seen_from_arrivals_alone_and_a_stall_is_not_a_loss() -> None:
@@ -219,6 +248,10 @@ def test_supporting_line_finds_the_line_below() -> None:
 
 
 @settings(max_examples=40, deadline=None)
+# Pauses of just under half a sample, one after another, and one before a long stretch.
+@example(4000.0, [(0.0, 3), (33.0, 2), (0.000124, 3), (0.000124, 3), (0.0, 163)])
+@example(0.5, [(0.0, 2), (2.0, 40), (1.0, 2), (2.0, 1)])
+@example(0.5, [(0.0, 3), (0.45610878414026373, 3), (1.0, 1)])
 @given(
     rate=st.floats(0.5, 4000),
     starts=st.lists(st.tuples(st.floats(0, 50), st.integers(1, 300)), min_size=1, max_size=5),
