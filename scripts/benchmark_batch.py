@@ -7,7 +7,8 @@ The sessions are simulated (ECG 250 Hz, pressure 100 Hz, EDA 32 Hz, cuff), every
 seed. Each run is the command `physio-hqc batch` in a process of its own, as a user starts it; the
 time counts from there to its end, with the start of the workers. The last run goes to a cluster
 that was started by hand on this machine (`dask scheduler`, `dask worker`) and is reached by its
-address. Prints what was measured beside what is to be reached, and writes it to a JSON file. The
+address; Dask's profiler, which keeps call stacks for an hour, is off there as it is in our own
+workers. Prints what was measured beside what is to be reached, and writes it to a JSON file. The
 exit code is 1 when anything is missed.
 """
 
@@ -194,7 +195,10 @@ def _cluster(workers: int) -> Iterator[str]:
 
 def _dask(*arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "dask", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    settings = {**os.environ, "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=settings
+    )
 
 
 def _measured(name: str, source: Path, out: Path, n: int, workers: int, *how: str) -> Run:

@@ -52,8 +52,9 @@ def export(
 
     **bids** adds each session to a BIDS data set, **edf** makes EDF+ files with annotations,
     **fif** MNE's own files, **csv** a folder of tables. 'physio-hqc import' reads EDF+, BIDS and
-    CSV back, with the same samples to the format's resolution and the same events. One bad
-    session does not stop the others; it is named at the end and the exit code is 2.
+    CSV back, with the same samples to the format's resolution and the same events; of FIF it
+    reads signals and annotations, not the whole session. One bad session does not stop the
+    others; it is named at the end and the exit code is 2.
 
     **--deidentify** gives every participant a new id, shifts the dates by a random amount per
     participant and drops free text. The key file alone tells who is who: keep it apart from what

@@ -91,8 +91,9 @@ def write_stream(
     units = _units(stream)
     start = float(stream.segments["t_start"].iloc[0])
     sidecar: dict[str, Any] = {
-        "SamplingFrequency": stream.measured_sfreq,
-        "StartTime": start,
+        # For people; to the last bit, rates and times stand in our own part below.
+        "SamplingFrequency": float(f"{stream.measured_sfreq:.12g}"),
+        "StartTime": round(start, 9) + 0.0,
         "Columns": columns,
         "PhysioType": "generic",
         **{key: value for key, value in about.items() if key != "Instructions"},

@@ -18,8 +18,11 @@ from physio_hqc.session.to_mne import raw_of
 
 _NAMED: Final = re.compile(r"(.*[_-])?(raw|meg|eeg|ieeg)\.fif(\.gz)?", re.DOTALL)
 _SPLIT: Final = "2GB"
+_MOST_SECONDS: Final = 2**31 - 1
 _ID_STRUCT: Final = 31
 _TAG: Final = struct.Struct(">iIii")
+# MNE takes the date of an id for that of a recording without one, unless the id says there is none.
+_NO_MACHINE_NO_DATE: Final = struct.pack(">8xii", 0, 2**31 - 1)
 
 
 def fif_path(path: Path) -> Path:
@@ -74,7 +77,8 @@ def write_fif(content: Content, path: Path) -> tuple[list[Path], list[str]]:
         raise OutputError(f"{content.name} has no regular stream with samples for a FIF file")
     ends = (content.events["onset"] + content.events["duration"].fillna(0.0)).tolist()
     duration = max([*ends, *(stream.t_end for stream in chosen)])
-    raw = raw_of(chosen, content.events, duration, content.t0_unix_ns)
+    t0 = content.t0_unix_ns if _has_date(content) else None
+    raw = raw_of(chosen, content.events, duration, t0)
     raw.info["subject_info"] = (
         {"his_id": content.participant_id} if content.participant_id else None
     )
@@ -96,6 +100,12 @@ def write_fif(content: Content, path: Path) -> tuple[list[Path], list[str]]:
     return written, _notices(content, chosen, float(raw.info["sfreq"]))
 
 
+def _has_date(content: Content) -> bool:
+    """Whether the start is known and within the 32 bits of seconds that FIF has."""
+    t0 = content.t0_unix_ns
+    return t0 is not None and abs(t0 // 10**9) < _MOST_SECONDS
+
+
 class _Shown:
     """A stream's content as the common axis takes it."""
 
@@ -114,6 +124,8 @@ def _notices(content: Content, chosen: list[_Shown], rate: float) -> list[str]:
         if not math.isclose(stream.measured_sfreq, rate, rel_tol=1e-9)
     ]
     left = [s.name for s in content.streams.values() if not s.sfreq and s.n_samples]
+    if content.t0_unix_ns is not None and not _has_date(content):
+        notices.append("the start is left out: FIF holds dates from 1901 to 2038")
     if left:
         notices.append(f"{', '.join(left)}: readings at times of their own are left out")
     return notices
@@ -152,7 +164,7 @@ def _forget_machine(part: Path) -> None:
             _, kind, length, following = _TAG.unpack(file.read(_TAG.size))
             if kind == _ID_STRUCT and length == 20:
                 file.seek(at + _TAG.size + 4)  # the version stays
-                file.write(bytes(16))
+                file.write(_NO_MACHINE_NO_DATE)
             at = following if following > 0 else at + _TAG.size + length
             if following < 0:
                 return

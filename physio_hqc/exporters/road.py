@@ -17,6 +17,7 @@ from physio_hqc.session import open_session
 if TYPE_CHECKING:
     from physio_hqc.exporters.key import Key
     from physio_hqc.pipeline import SessionResult
+    from physio_hqc.session import Session
 
 FORMATS: Final = ("bids", "edf", "fif", "csv")
 """What a session can be exported to."""
@@ -111,7 +112,8 @@ def export_session(
             content = deidentified(content, deidentify)
         if to == "bids":
             results = _results(derivatives, name, deidentify)
-            return _to_bids(content, target, results, overwrite=overwrite)
+            paths, notices = _to_bids(content, target, results, overwrite=overwrite)
+            return _report(session, paths, notices)
         if into:
             target = folder_in(target, f"{content.name}{ENDINGS[to]}")
         if to == "fif":
@@ -123,6 +125,10 @@ def export_session(
             # Asked again: whoever had the lock before may have written it.
             _refuse(source, target, is_folder=to == "csv", overwrite=overwrite)
             paths, notices = _writer(to)(content, target)
+        return _report(session, paths, notices)
+
+
+def _report(session: Session, paths: list[Path], notices: list[str]) -> ExportReport:
     unclosed = () if session.closed else ("the recording was not closed: what it held was taken",)
     return ExportReport(tuple(paths), (*unclosed, *notices))
 
@@ -143,12 +149,11 @@ def _writer(to: str) -> Callable[[Content, Path], tuple[list[Path], list[str]]]:
 
 def _to_bids(
     content: Content, target: Path, results: SessionResult | None, *, overwrite: bool
-) -> ExportReport:
+) -> tuple[list[Path], list[str]]:
     from physio_hqc.exporters.bids import write_bids
 
     with output_errors(target):
-        paths, notices = write_bids(content, target, results=results, overwrite=overwrite)
-    return ExportReport(tuple(paths), tuple(notices))
+        return write_bids(content, target, results=results, overwrite=overwrite)
 
 
 def _results(
@@ -174,7 +179,10 @@ def _refuse(source: Path, target: Path, *, is_folder: bool, overwrite: bool) -> 
             raise OutputError(f"{target} is the session itself: name another file with --out")
         if not is_folder:
             new_file(target, overwrite=overwrite)
-        elif target.exists() and not overwrite:
+            return
+        if target.is_dir() and not any(target.iterdir()):
+            return
+        if target.exists() and not overwrite:
             raise OutputError(f"{target} exists already: choose another name, or --overwrite it")
-        elif target.is_dir() and any(target.iterdir()) and not is_csv_folder(target):
+        if target.is_dir() and not is_csv_folder(target):
             raise OutputError(f"{target} holds other files than an export: name another folder")

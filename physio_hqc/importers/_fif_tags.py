@@ -21,6 +21,7 @@ from physio_hqc.errors import RecordingError
 _HEADER: Final = 16
 _DIRECTORY_POINTER, _REF_NUMBER, _REF_NAME, _BUFFER, _SKIP = 101, 117, 118, 300, 301
 _DIRECTORY_TYPE: Final = 32
+_POINTS_TYPE, _POINTS_HEAD, _POINT = 36, 12, 12
 _FREE_BYTES: Final = 1 << 26
 _MOST_SKIPPED: Final = 16
 _MAX_PARTS: Final = 1000
@@ -56,6 +57,8 @@ def check_tags(data: _Data, path: Path) -> set[str]:
     kinds, sizes, places = tags[:, 0], tags[:, 2], tags[:, 3]
     if (sizes < 0).any() or (places < 0).any() or (places > len(data) - _HEADER).any():
         raise RecordingError(f"{path}: a FIF tag lies outside the file; it is damaged or cut short")
+    for place in places.tolist():
+        _check_points(data, place, path)
     buffers = sizes[kinds == _BUFFER]
     skips = [max(0, _number(data, int(place))) for place in places[kinds == _SKIP]]
     stated = int(buffers.sum()) + sum(skips) * int(buffers.max(initial=0))
@@ -67,6 +70,16 @@ def check_tags(data: _Data, path: Path) -> set[str]:
         number = _number(data, int(place))
         names |= {f"{re.sub(r'-[0-9]+$', '', first)}-{number}.{rest}", f"{first}-{number}.{rest}"}
     return names
+
+
+def _check_points(data: _Data, place: int, path: Path) -> None:
+    """Refuse a string of points longer than its tag: MNE would make up to 2**31 empty ones."""
+    _, tag_type, size, _ = struct.unpack_from(">iIii", data, place)
+    if tag_type == _POINTS_TYPE:
+        head = data[place + _HEADER : place + _HEADER + _POINTS_HEAD]
+        count = int.from_bytes(head[8:12], "big", signed=True)
+        if _POINTS_HEAD + _POINT * count > size or place + _HEADER + size > len(data):
+            raise RecordingError(f"{path}: a FIF tag holds fewer points than it says; refused")
 
 
 def _tags(data: _Data, path: Path) -> NDArray[np.int64]:

@@ -348,6 +348,7 @@ def _check_channel(channel: Channel, path: Path) -> None:
         ordered = bool((np.diff(channel.times) >= 0).all())
         if len(channel.times) != sum(len(part.samples) for part in channel.segments):
             raise RecordingError(f"{where} has another number of times than of samples")
+        starts += channel.times[:1].tolist()
     if not (ordered and all(abs(time) <= MAX_TIME_S for time in (*starts, end_of(channel)))):
         raise RecordingError(f"{where} has no sensible times: the file is damaged")
     for part in channel.segments:

@@ -32,6 +32,9 @@ _LIVES = 3
 """Workers that a session may take with it before it is given up."""
 _CONNECT_S = 10.0
 _START_S = 120.0
+_TURN_S = 0.05
+_LOOKS = 10
+"""Turns in which an interrupted batch looks for workers that were just being started."""
 _PATIENCE_S = 5.0
 """How long an interrupted batch waits for the sessions that are being written."""
 _LOOK_S = 2.0
@@ -278,11 +281,19 @@ def _kill(cluster: Any, strangers: set[Any]) -> None:
 
 
 def _abandon(cluster: Any, client: Any, strangers: set[Any]) -> None:
-    """End the workers and wait for nobody; Dask tidies up as long as this process is there."""
-    _kill(cluster, strangers)
-    cluster.shutdown_on_close = False
-    client.status = "closed"
-    cluster.loop.add_callback(cluster.close)
+    """End the workers and wait for nobody; Dask tidies up as long as this process is there.
+
+    A worker that Dask is just starting comes to light a moment later. Left alone, it would look for
+    its parent and complain to the user, so no second Ctrl-C ends this before that moment is over.
+    """
+    with sigint_blocked():
+        _kill(cluster, strangers)
+        cluster.shutdown_on_close = False
+        client.status = "closed"
+        cluster.loop.add_callback(cluster.close)
+        for _ in range(_LOOKS):
+            time.sleep(_TURN_S)
+            _kill(cluster, strangers)
 
 
 def _close(cluster: Any, client: Any, strangers: set[Any]) -> None:
@@ -348,15 +359,14 @@ def _connected(address: str) -> Any:
 
 
 def _wait_for_ours(client: Any) -> None:
-    """Wait for the first of our workers."""
-    end = time.monotonic() + _START_S
-    while not client.nthreads():
-        if time.monotonic() > end:
-            raise OutputError(
-                "the workers do not start: in a script, call this under "
-                "'if __name__ == \"__main__\":'"
-            )
-        time.sleep(0.05)
+    """Wait for the first of our workers; by turns, for a computer may sleep in between."""
+    for _ in range(round(_START_S / _TURN_S)):
+        if client.nthreads():
+            return
+        time.sleep(_TURN_S)
+    raise OutputError(
+        "the workers do not start: in a script, call this under 'if __name__ == \"__main__\":'"
+    )
 
 
 def _wait_for_one(client: Any, notify: Notify) -> None:
@@ -367,7 +377,7 @@ def _wait_for_one(client: Any, notify: Notify) -> None:
         if not said and time.monotonic() - begun > _CONNECT_S:
             notify("waiting for workers")
             said = True
-        time.sleep(0.05)
+        time.sleep(_TURN_S)
 
 
 def _check_workers(client: Any, plan: Plan, notify: Notify) -> None:

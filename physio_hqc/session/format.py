@@ -73,6 +73,8 @@ MAX_STREAMS: Final = 1024
 MAX_CHANNELS: Final = 1024
 MAX_EVENTS: Final = 5_000_000
 MAX_TEXT_BYTES: Final = 1_000_000
+MAX_ID_CHARACTERS: Final = 1000
+"""Of participant, condition, dyad and role: they stand in every row of the results."""
 MAX_FACT_BYTES: Final = 4_000_000
 MIN_VALUES: Final = 1 << 24
 VALUES_PER_BYTE: Final = 128

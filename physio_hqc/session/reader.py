@@ -32,6 +32,7 @@ from physio_hqc.session.format import (
     MAX_EVENTS,
     MAX_EVENTS_RATIO,
     MAX_FACT_BYTES,
+    MAX_ID_CHARACTERS,
     MAX_SFREQ,
     MAX_STREAMS,
     MAX_TIME_S,
@@ -162,6 +163,9 @@ class Session:
         self.condition = str(attribute(file, "condition", ""))
         self.dyad_id = str(attribute(file, "dyad_id", ""))
         self.role = str(attribute(file, "role", ""))
+        for name in ("session_id", "participant_id", "condition", "dyad_id", "role"):
+            if len(getattr(self, name)) > MAX_ID_CHARACTERS:
+                raise SessionFileError(f"{self.path}: its {name} is absurdly long: refused")
         self.protocol = str(attribute(file, "protocol", ""))
         self.created_utc = str(attribute(file, "created_utc", ""))
         self.software = str(attribute(file, "software", ""))
@@ -219,12 +223,12 @@ class Session:
 
     @cached_property
     def duration(self) -> float:
-        """Seconds from 0 to the last sample or the end of the last event."""
+        """Seconds from 0 to the last sample or the end of the last event; 0 if both lie before."""
         ends = [s.t_end for s in self.streams.values() if s.n_samples]
         rows = self.events
         if len(rows):
             ends.append(float((rows["onset"] + rows["duration"].fillna(0.0)).max()))
-        return max(ends, default=0.0)
+        return max([0.0, *ends])
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -377,6 +381,8 @@ class Stream:
         if self.sfreq != 0 and not MIN_SFREQ <= self.sfreq <= MAX_SFREQ:
             raise SessionFileError(f"{path}: stream {name!r} claims {self.sfreq} Hz")
         self.channels: tuple[str, ...] = tuple(map(str, _json(attribute(group, "channels"), list)))
+        if any(len(text) > MAX_ID_CHARACTERS for text in (*self.units.split(","), *self.channels)):
+            raise SessionFileError(f"{path}: stream {name!r} has an absurdly long unit or channel")
         self.device: dict[str, Any] = _json(attribute(group, "device"), dict)
         self.scale = _numbers(attribute(group, "scale"))
         self.offset = _numbers(attribute(group, "offset"))

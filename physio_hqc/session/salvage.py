@@ -265,9 +265,7 @@ class _Reader:
         n = min(n, self._room // row_bytes)
         if full.endswith(("/samples", "/times")):
             # A session with more would be refused when it is read.
-            width = math.prod(shape[1:])
-            n = min(n, self._values // width)
-            self._values -= n * width
+            n = min(n, self._values // math.prod(shape[1:]))
         if n > step * most_chunks(self._file_size):
             return {"problem": "is cut into more pieces than a session file is"}
         self._room -= n * row_bytes

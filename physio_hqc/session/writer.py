@@ -29,6 +29,7 @@ from physio_hqc.session.format import (
     FORMAT_VERSION,
     MAX_CHANNELS,
     MAX_FACT_BYTES,
+    MAX_ID_CHARACTERS,
     MAX_SFREQ,
     MAX_STREAMS,
     MAX_TIME_S,
@@ -43,6 +44,7 @@ _MAX_WAITING: Final = 4096
 _COPIED: Final = 1 << 18
 """Samples that are copied at once."""
 _LONG_FACTS: Final = 2048
+_IDS: Final = ("session_id", "participant_id", "condition", "dyad_id", "role")
 """Facts longer than this are written once, at the end, instead of at every change."""
 
 
@@ -745,6 +747,8 @@ def _check_text(name: str, value: str) -> None:
         size = -1
     if size < 0 or "\0" in value:
         raise SessionFileError(f"{name} {value[:40]!r} holds characters that no text has")
+    if name in _IDS and len(value) > MAX_ID_CHARACTERS:
+        raise SessionFileError(f"{name} is too long ({MAX_ID_CHARACTERS} characters at most)")
     if size > 60_000:
         raise SessionFileError(f"{name} is too long for a session file (60 kB at most)")
 

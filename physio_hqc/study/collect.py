@@ -347,6 +347,8 @@ def _features_of(path: Path) -> pd.DataFrame:
         raise StudyError(
             f"{path}: the column '{lacking[0]}' is missing; needed: {', '.join(_NEEDED)}"
         )
+    if table.empty:
+        raise StudyError(f"{path}: there is no row below the header")
     decimal = "," if separator == ";" else "."
     return _completed(table, path, decimal)
 

@@ -10,6 +10,7 @@ import pytest
 
 from physio_hqc import open_session
 from physio_hqc.exporters import export_session, fif
+from physio_hqc.session import SessionWriter
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,13 @@ def test_parts_of_a_long_recording_belong_together(live, tmp_path, monkeypatch):
     monkeypatch.undo()
     export_session(live.path, tmp_path / "p07_raw.fif", to="fif", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["p07_raw.fif"], "no old part is left"
+
+
+@pytest.mark.parametrize("t0", [2**63 - 1, -(2**62), 2**31 * 10**9])
+def test_a_date_that_fif_cannot_hold_is_left_out_and_told(tmp_path, t0):
+    with SessionWriter(tmp_path / "p01.h5", t0_unix_ns=t0) as writer:
+        writer.add_stream("eda", modality="eda", units="uS", sfreq=4)
+        writer.append_segment("eda", np.linspace(5.0, 6.0, 100), t_start=0.0)
+    exported = export_session(tmp_path / "p01.h5", tmp_path / "p01_raw.fif", to="fif")
+    assert mne.io.read_info(exported.paths[0], verbose="error")["meas_date"] is None
+    assert any("1901 to 2038" in text for text in exported.notices)

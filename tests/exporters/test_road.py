@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 
 from physio_hqc.errors import OutputError, PhysioError
@@ -26,6 +28,26 @@ def test_it_refuses_to_overwrite_unless_told(to, live, tmp_path):
         export_session(live.path, out, to=to)
     export_session(live.path, out, to=to, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_tables_go_into_an_empty_folder(live, tmp_path):
+    (tmp_path / "x").mkdir()
+    export_session(live.path, tmp_path / "x", to="csv")
+    assert (tmp_path / "x" / "session.json").is_file()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(OutputError, match="exists already"):
+        export_session(live.path, tmp_path / "mine", to="csv")
+
+
+@pytest.mark.parametrize("to", ["bids", *PLACES])
+def test_that_a_recording_was_not_closed_is_told(to, live, tmp_path):
+    path = tmp_path / "p07.h5"
+    shutil.copy(live.path, path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["closed"] = False
+    report = export_session(path, tmp_path / PLACES.get(to, "data"), to=to)
+    assert any("was not closed" in notice for notice in report.notices)
 
 
 def test_it_never_overwrites_the_session(live):

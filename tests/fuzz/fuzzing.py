@@ -4,19 +4,22 @@ PHYSIO_FUZZ_CASES and PHYSIO_FUZZ_SEED choose other numbers than the 20,000 case
 """
 
 import atexit
+import copy
 import os
 import random
 import shutil
+import string
 import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from physio_hqc.errors import PhysioError
@@ -40,15 +43,50 @@ NASTY = _WORDS + tuple(
 )
 
 
-def fuzz(test: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a hypothesis test as fuzzing: slow, many cases, the same ones for the same seed."""
-    return fuzz_one_in(1)(test)
+BATCH = 20
+Build = Callable[[random.Random], Any]
 
 
-def fuzz_one_in(n: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """As `fuzz`, with one of n of the cases, for what shares them or takes longer."""
+def fuzz(build: Build, one_of: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Have hypothesis try a test with the many cases that a builder makes, the last argument of it.
+
+    Each number that hypothesis draws stands for a batch of cases: its own work takes as long as
+    that of a parser. A failing case is printed, and can be passed to the test as it is printed.
+
+    Parameters
+    ----------
+    build : callable
+        Makes a case of random numbers, the same one for the same numbers.
+    one_of : int
+        Run one of so many of the cases: of tests that share them, or of one that takes longer.
+    """
+
+    def decorate(test: Callable[..., Any]) -> Callable[..., Any]:
+        *others, case = signature(test).parameters.values()
+
+        def run(*args: Any, key: bytes, **kwargs: Any) -> None:
+            rng = random.Random(key)
+            for _ in range(min(BATCH, max(1, CASES // one_of))):
+                made = build(rng)
+                made = Case(made) if type(made) is bytes else made
+                try:
+                    test(*args, **kwargs, **{case.name: made})
+                except BaseException as error:
+                    error.add_note(f"The case: {made!r}")
+                    raise
+
+        number = Parameter("key", Parameter.KEYWORD_ONLY)
+        run.__signature__ = Signature([*others, number])  # type: ignore[attr-defined]
+        run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+        return drawn(BATCH * one_of)(given(key=st.binary(min_size=8, max_size=8))(run))
+
+    return decorate
+
+
+def drawn(one_of: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Mark a hypothesis test as fuzzing: slow, one of so many cases, the same for the same seed."""
     some = settings(
-        max_examples=max(1, CASES // n),
+        max_examples=max(1, CASES // one_of),
         deadline=None,
         database=None,
         derandomize=False,
@@ -74,24 +112,27 @@ class Case(bytes):
         return f"Case(zlib.decompress({zlib.compress(self, 9)!r}))"
 
 
-def seeded(build: Callable[[random.Random], bytes]) -> st.SearchStrategy[bytes]:
-    """Cases that a builder makes from a random number: fast, and the same for the same number."""
-    return random_numbers().map(lambda rng: Case(build(rng)))
+def any_of(*builds: Build) -> Build:
+    """A builder that lets chance decide between others."""
+    return lambda rng: rng.choice(builds)(rng)
 
 
-def random_numbers() -> st.SearchStrategy[random.Random]:
-    """Random numbers that a single draw of hypothesis stands for."""
-    return st.binary(min_size=8, max_size=8).map(random.Random)
-
-
-def noise(most: int = 600) -> st.SearchStrategy[bytes]:
+def noise(most: int = 600) -> Build:
     """Bytes that mean nothing."""
-    return seeded(lambda rng: rng.randbytes(rng.randrange(rng.randrange(most + 1) + 1)))
+    return lambda rng: Case(rng.randbytes(rng.randrange(rng.randrange(most + 1) + 1)))
 
 
-def mutated(corpus: Sequence[bytes], most: int = 6) -> st.SearchStrategy[bytes]:
+def mutated(corpus: Sequence[bytes], most: int = 6) -> Build:
     """One of the corpus with at most so many places damaged."""
-    return seeded(lambda rng: garbled(rng, rng.choice(corpus), most + 1, corpus))
+    return lambda rng: Case(garbled(rng, rng.choice(corpus), most + 1, corpus))
+
+
+LETTERS = (*string.printable, *"µÅ٣\u202e\u2028\ud800\U0001f600\x00\x1b\x7f\xa0")
+
+
+def text(rng: random.Random, most: int = 30) -> str:
+    """A text of any letters."""
+    return "".join(rng.choices(LETTERS, k=rng.randrange(rng.randrange(most + 1) + 1)))
 
 
 def garbled(rng: random.Random, data: bytes, most: int = 4, corpus: Sequence[bytes] = ()) -> bytes:
@@ -122,6 +163,23 @@ def garbled(rng: random.Random, data: bytes, most: int = 4, corpus: Sequence[byt
             start = rng.randrange(len(other) + 1)
             damaged[at:] = other[start : start + len(damaged) - at]
     return bytes(damaged)
+
+
+_ODD = (None, [], {}, 0, "x", True, [[1]], {"file": ["a"]}, 1e308, "../../etc/passwd", -1, 2**70)
+
+
+def put_odd(rng: random.Random, tree: Any) -> None:
+    """Put another value somewhere into what was JSON, or take one away."""
+    while tree:
+        keys = sorted(tree) if isinstance(tree, dict) else range(len(tree))
+        key = rng.choice(keys)
+        if not isinstance(tree[key], dict | list) or not tree[key] or one_in(rng, 3):
+            if one_in(rng, 6):
+                del tree[key]
+            else:
+                tree[key] = copy.deepcopy(rng.choice(_ODD))
+            return
+        tree = tree[key]
 
 
 def one_in(rng: random.Random, n: int) -> bool:

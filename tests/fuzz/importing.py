@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from fuzzing import Outcomes, one_in, scratch
+from fuzzing import Build, Case, Outcomes, one_in, scratch
 
 from physio_hqc import open_session
 from physio_hqc.importers import import_recording, read_recording
@@ -35,6 +35,11 @@ def number(rng: random.Random, usual: object, n: int = 6) -> str:
 def name(rng: random.Random, usual: str, n: int = 6) -> str:
     """The usual name; once in n cases a nasty one."""
     return rng.choice(NAMES) if one_in(rng, n) else usual
+
+
+def keyed(build: Build) -> Build:
+    """Cases with random numbers for what stands beside the file."""
+    return lambda rng: (Case(build(rng)), rng.randbytes(8))
 
 
 class Reading:
@@ -72,12 +77,12 @@ def check(recording: Recording) -> None:
         assert np.isfinite(starts).all()
         assert (np.diff(starts) >= 0).all()
         for part in channel.segments:
-            assert part.samples.ndim == (2 if channel.components else 1)
+            assert part.samples.ndim == (2 if len(channel.components) > 1 else 1)
             assert part.samples.dtype.kind in "iufb"
             assert part.sfreq is None or 1e-7 < part.sfreq < 1e8
         if channel.sfreq == 0:
             assert channel.times is not None
-            assert len(channel.times) == len(channel.segments[0].samples)
+            assert len(channel.times) == sum(len(part.samples) for part in channel.segments)
             assert np.isfinite(channel.times).all()
             assert (np.diff(channel.times) >= 0).all()
     for marker in recording.markers:

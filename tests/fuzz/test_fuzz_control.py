@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
+import random
 import socket
-import string
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from fuzzing import CASES, Outcomes, fuzz, mutated, noise
+from fuzzing import CASES, Outcomes, any_of, fuzz, mutated, noise, one_in, text
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
@@ -54,8 +55,7 @@ PIECES += ("x.h5@10", "@nan", "alone=20", "support=1e400", "\udce9", "\0", " ", 
 def test_control_lines():
     outcomes = Outcomes()
 
-    @fuzz
-    @given(mutated(LINES, most=1) | noise())
+    @fuzz(any_of(mutated(LINES, most=1), noise()))
     def run(line):
         with outcomes.counted():
             command = parse_command(line, NOW)
@@ -85,13 +85,12 @@ def test_what_people_type():
     """Readings and ratings, and the words of the command line."""
     outcomes = Outcomes()
     scale = RatingScale(name="stress", min=1.0, max=7.0)
-    typed = st.lists(
-        st.sampled_from(PIECES) | st.text(alphabet=string.printable + "µ\u202e", max_size=6),
-        max_size=3,
-    ).map("".join)
 
-    @fuzz
-    @given(typed)
+    def any_words(rng):
+        words = (rng.choice(PIECES) if one_in(rng, 2) else text(rng, 6) for _ in range(4))
+        return "".join(itertools.islice(words, rng.randrange(4)))
+
+    @fuzz(any_words)
     def run(text):
         for parse in (parse_cuff, lambda word: parse_rating(word, scale)):
             found = tried(parse, text)
@@ -176,10 +175,14 @@ def _connected(path):
 def _throw(path):
     """Throw bytes at it, a connection each."""
 
+    floods = mutated([*LINES, b"x" * (MAX_LINE + 1), b"[" * 9000], most=2)
+
     @seed(0)
     @settings(max_examples=min(CASES, 500), deadline=None, database=None)
-    @given(st.lists(mutated([*LINES, b"x" * (MAX_LINE + 1), b"[" * 9000], most=2), max_size=4))
-    def run(lines):
+    @given(st.binary(min_size=8, max_size=8))
+    def run(key):
+        rng = random.Random(key)
+        lines = [floods(rng) for _ in range(rng.randrange(5))]
         # It hangs up on a line without end.
         hung_up = contextlib.suppress(BrokenPipeError, ConnectionResetError)
         with _connected(path) as connection, hung_up:

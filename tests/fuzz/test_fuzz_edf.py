@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from fuzzing import fuzz, garbled, mutated, one_in, seeded
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import any_of, fuzz, garbled, mutated, one_in
 from importing import Reading, name, number
 
 
@@ -64,13 +62,12 @@ def reading():
     made.finish()
 
 
-@fuzz
-@given(
-    st.one_of(
+@fuzz(
+    any_of(
         mutated(GOOD),
-        seeded(lambda rng: edf(rng, 8)),
-        seeded(lambda rng: edf(rng, 40)),
-        seeded(lambda rng: garbled(rng, edf(rng, 60))),
+        lambda rng: edf(rng, 8),
+        lambda rng: edf(rng, 40),
+        lambda rng: garbled(rng, edf(rng, 60)),
     )
 )
 def test_any_edf(reading, data):

@@ -1,4 +1,4 @@
-"""Empatica exports of any content, as a folder and as a zip."""
+"""Empatica exports of any content, as a folder and as a zip, which share the cases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import random
 import zipfile
 
 import pytest
-from fuzzing import fuzz, garbled, mutated, one_in, seeded
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import any_of, fuzz, garbled, mutated, one_in
 from importing import NAMES, Reading, joined, number
 
 SENSORS = {"EDA.csv": 4, "BVP.csv": 64, "TEMP.csv": 4, "ACC.csv": 32, "HR.csv": 1}
@@ -59,14 +57,14 @@ def reading():
     made.finish()
 
 
-@fuzz
-@given(
-    st.one_of(
+@fuzz(
+    any_of(
         mutated(GOOD),
-        seeded(lambda rng: packed(rng, 12)),
-        seeded(lambda rng: packed(rng, 60)),
-        seeded(lambda rng: garbled(rng, packed(rng, 60))),
-    )
+        lambda rng: packed(rng, 12),
+        lambda rng: packed(rng, 60),
+        lambda rng: garbled(rng, packed(rng, 60)),
+    ),
+    one_of=2,
 )
 def test_any_zip(reading, data):
     path = reading.folder / "a.zip"
@@ -82,8 +80,7 @@ def folders():
     made.finish()
 
 
-@fuzz
-@given(st.binary(min_size=8, max_size=8))
+@fuzz(lambda rng: rng.randbytes(8), one_of=2)
 def test_any_folder(folders, key):
     rng = random.Random(key)
     here = folders.folder / "e4"

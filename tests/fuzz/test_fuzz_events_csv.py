@@ -7,9 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from fuzzing import Outcomes, fuzz, garbled, mutated, one_in, scratch, seeded
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import Outcomes, any_of, fuzz, garbled, mutated, one_in, scratch
 from importing import joined, name, number
 
 from physio_hqc import open_session
@@ -46,13 +44,12 @@ def place():
     outcomes.assert_both()
 
 
-@fuzz
-@given(
-    st.one_of(
+@fuzz(
+    any_of(
         mutated(GOOD),
-        seeded(lambda rng: table(rng, 12)),
-        seeded(lambda rng: table(rng, 60)),
-        seeded(lambda rng: garbled(rng, table(rng, 100))),
+        lambda rng: table(rng, 12),
+        lambda rng: table(rng, 60),
+        lambda rng: garbled(rng, table(rng, 100)),
     )
 )
 def test_any_table_of_events(place, data):

@@ -3,33 +3,43 @@
 import json
 
 import pytest
-from fuzzing import fuzz
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import fuzz, noise, one_in, text
 
 from physio_hqc.acquisition.sources._lsl_streams import Outlet, marker_of, parts_of
 from physio_hqc.session.format import MODALITIES
 
-WORDS = st.text(max_size=30) | st.sampled_from(
-    ["ECG", "eda", "Markers", "mV", "uS", "microsiemens", "mmHg", "a,b", "\x1b[2J", "", "RR"]
-)
-UNITS = WORDS | st.sampled_from(["mV", "uS", "mmHg"])
-LABELS = st.fixed_dictionaries({}, optional={"label": WORDS, "unit": UNITS, "type": WORDS})
+WORDS = ("ECG", "eda", "Markers", "mV", "uS", "microsiemens", "mmHg", "a,b", "\x1b[2J", "", "RR")
+KINDS, UNITS = (*WORDS, "ECG", "EDA"), ("mV", "uS", "mmHg")
+VALUES = (0, -1, 2**70, 1.5, -0.0, float("nan"), float("inf"), 5e-324, b"\xff\xfe", b"stress", b"")
+
+
+def any_outlet(rng):
+    """What an outlet says: name, kind, rate, what its channels are, and a value of each."""
+
+    def word(usual=WORDS):
+        # What liblsl hands over was UTF-8.
+        any_text = text(rng).encode("utf-8", "replace").decode()
+        return any_text if one_in(rng, 3) else rng.choice(usual)
+
+    labels = [
+        {
+            key: word(UNITS if key == "unit" and one_in(rng, 2) else WORDS)
+            for key in ("label", "unit", "type")
+            if not one_in(rng, 3)
+        }
+        for _ in range(rng.randrange(1, 4))
+    ]
+    value = noise(40)(rng) if one_in(rng, 2) else rng.choice(VALUES)
+    return word(), word(KINDS), rng.choice([0.0, 1.0, 130.0, 1e6]), labels, value
 
 
 @pytest.mark.slow
 def test_descriptions_and_markers():
     seen = {"streams": 0, "markers": 0}
 
-    @fuzz
-    @given(
-        WORDS,
-        WORDS | st.sampled_from(["ECG", "EDA"]),
-        st.sampled_from([0.0, 1.0, 130.0, 1e6]),
-        st.lists(LABELS, min_size=1, max_size=3),
-        st.binary(max_size=40) | st.integers() | st.floats(),
-    )
-    def run(name, kind, sfreq, labels, value):
+    @fuzz(any_outlet)
+    def run(case):
+        name, kind, sfreq, labels, value = case
         outlet = Outlet(name, kind, "", "", "", sfreq, "float32", tuple(labels))
         taken: set[str] = set()
         parts = parts_of(outlet, taken)

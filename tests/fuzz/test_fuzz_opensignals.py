@@ -1,4 +1,4 @@
-"""OpenSignals recordings of any content: text and HDF5."""
+"""OpenSignals recordings of any content: text and HDF5, which share the cases."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from functools import cache
 import h5py
 import numpy as np
 import pytest
-from fuzzing import fuzz, garbled, mutated, one_in, seeded
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import any_of, fuzz, garbled, mutated, one_in
 from importing import Reading, joined, name, number
 
 DEVICES = ("bitalino_rev", "bitalino", "biosignalsplux", "bioplux", "unknown")
@@ -113,14 +111,14 @@ def texts():
     made.finish()
 
 
-@fuzz
-@given(
-    st.one_of(
+@fuzz(
+    any_of(
         mutated(TEXTS),
-        seeded(lambda rng: text(rng, 8)),
-        seeded(lambda rng: text(rng, 40)),
-        seeded(lambda rng: garbled(rng, text(rng, 100))),
-    )
+        lambda rng: text(rng, 8),
+        lambda rng: text(rng, 40),
+        lambda rng: garbled(rng, text(rng, 100)),
+    ),
+    one_of=2,
 )
 def test_any_text(texts, data):
     path = texts.folder / "a.txt"
@@ -135,8 +133,7 @@ def files():
     made.finish()
 
 
-@fuzz
-@given(st.one_of(st.deferred(lambda: mutated(binaries())), seeded(damaged), seeded(damaged)))
+@fuzz(any_of(lambda rng: mutated(binaries())(rng), damaged, damaged), one_of=2)
 def test_any_hdf5(files, data):
     path = files.folder / "a.h5"
     path.write_bytes(data)

@@ -1,12 +1,12 @@
 """What processing does with a session that the reader accepts although it is odd.
 
-No parser, and a tenth of a second a case: one case for 20 of a parser.
+No parser, and a tenth of a second a case: one case for 50 of a parser.
 """
 
 from __future__ import annotations
 
 import pytest
-from fuzzing import Corpus, Outcomes, fuzz_one_in, scratch
+from fuzzing import Corpus, Outcomes, drawn, scratch
 from hypothesis import given
 from session_made import lying, small_session, unclosed
 
@@ -21,7 +21,7 @@ CONFIG = load_pipeline_config(None)
 COUNTED = Outcomes()
 
 
-@fuzz_one_in(20)
+@drawn(50)
 @given(raw=lying(CORPUS))
 def test_a_session_that_lies_is_processed_or_refused(raw: bytes) -> None:
     PATH.write_bytes(raw)

@@ -1,7 +1,7 @@
 """Recovery of bytes that are nearly a session file.
 
 What is read back is tried with every case; the writing of a new file, which no longer depends on
-the bytes alone, with one of 20, and the whole way with its processes with one of 2,000.
+the bytes alone, with one of 40, and the whole way with its processes with one of 2,000.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import shutil
 from typing import Any
 
 import pytest
-from fuzzing import Corpus, Outcomes, fuzz, fuzz_one_in, mutated, scratch
+from fuzzing import Corpus, Outcomes, any_of, drawn, fuzz, mutated, scratch
 from hypothesis import given
-from hypothesis import strategies as st
 from session_made import lying, read_file, small_session, unclosed
 
 from physio_hqc.errors import SessionFileError
@@ -48,15 +47,14 @@ def salvaged(raw: bytes) -> dict[str, Any]:
 
 # Metadata whose checksums were made right again can crash HDF5 behind the mended superblock, which
 # is why `recover_session` reads in a process of its own: here they would take the tests with them.
-@fuzz
-@given(raw=mutated(CORPUS, most=3))
+@fuzz(mutated(CORPUS, most=3))
 def test_what_can_be_read_of_any_bytes_is_read(raw: bytes) -> None:
     with COUNTED.counted():
         salvaged(raw)
 
 
-@fuzz_one_in(20)
-@given(raw=lying(CORPUS) | mutated(CORPUS))
+@drawn(40)
+@given(raw=lying(CORPUS))
 def test_what_was_read_becomes_a_whole_session_or_is_refused(raw: bytes) -> None:
     with Outcomes().counted():
         recover._Recovery(PATH, OUT, PARTS, salvaged(raw)).write(overwrite=True)
@@ -69,8 +67,7 @@ def test_both_came_up() -> None:
     COUNTED.assert_both(0.05)
 
 
-@fuzz_one_in(2000)
-@given(raw=mutated(CORPUS) | st.just(RAW[: len(RAW) // 2]))
+@fuzz(any_of(mutated(CORPUS), lambda _: RAW[: len(RAW) // 2]), one_of=2000)
 def test_the_whole_way_with_its_processes(raw: bytes) -> None:
     PATH.write_bytes(raw)
     with Outcomes().counted():

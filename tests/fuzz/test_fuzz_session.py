@@ -7,8 +7,7 @@ import re
 from functools import cache
 
 import pytest
-from fuzzing import Corpus, Outcomes, fuzz, garbled, one_in, scratch, seeded
-from hypothesis import given
+from fuzzing import Corpus, Outcomes, fuzz, garbled, one_in, scratch
 from session_made import in_old_format, read_file, resealed, small_session, unclosed
 
 FOLDER = scratch()
@@ -47,8 +46,7 @@ def session_bytes(rng: random.Random) -> bytes:
     return resealed(data, in_metadata(rng, data, structures(raw)))
 
 
-@fuzz
-@given(raw=seeded(session_bytes))
+@fuzz(session_bytes)
 def test_any_bytes_are_a_session_or_one_clear_line(raw: bytes) -> None:
     # A file that is marked as growing is walked by a process of its own: see test_fuzz_recover.
     if len(raw) > 11 and raw[11] & 5 == 5:

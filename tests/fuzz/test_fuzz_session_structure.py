@@ -1,6 +1,6 @@
 """Session files that are whole HDF5 and lie: in attributes, rows, layouts, links.
 
-The parser has its 20,000 cases in test_fuzz_session; these, made by HDF5 itself, are a quarter.
+The parser has its 20,000 cases in test_fuzz_session; these, made by HDF5 itself, are an eighth.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from fuzzing import Corpus, Outcomes, fuzz_one_in, scratch
+from fuzzing import Corpus, Outcomes, drawn, scratch
 from hypothesis import given
 from session_made import lying, read_file, small_session, unclosed
 
@@ -19,7 +19,7 @@ CORPUS = Corpus([RAW, RAW, RAW, unclosed(RAW)])
 COUNTED = Outcomes()
 
 
-@fuzz_one_in(4)
+@drawn(8)
 @given(raw=lying(CORPUS))
 def test_a_session_that_lies_is_read_or_refused(raw: bytes) -> None:
     PATH.write_bytes(raw)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fuzzing import Corpus, Outcomes, fuzz, fuzz_one_in, mutated, scratch
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import Corpus, Outcomes, any_of, fuzz, mutated, scratch
 
 from physio_hqc.study.collect import _features_of, collect_sessions
 from physio_hqc.study.participants import load_participants
@@ -38,10 +36,11 @@ LOADERS: dict[str, Any] = {"people": load_participants, "ratings": load_ratings}
 COUNTED = Outcomes()
 
 
-@fuzz
-@given(
-    case=st.tuples(st.just("people"), mutated(PEOPLE, most=3))
-    | st.tuples(st.just("ratings"), mutated(RATINGS, most=3))
+@fuzz(
+    any_of(
+        lambda rng: ("people", mutated(PEOPLE, most=3)(rng)),
+        lambda rng: ("ratings", mutated(RATINGS, most=3)(rng)),
+    )
 )
 def test_any_bytes_are_a_table_or_one_clear_line(case: tuple[str, bytes]) -> None:
     what, raw = case
@@ -56,8 +55,7 @@ FOUND = Outcomes()
 
 
 # Reading the table is tried with every case, what is computed from it with one of 20.
-@fuzz_one_in(2)
-@given(raw=mutated(FEATURES, most=3))
+@fuzz(mutated(FEATURES, most=3), one_of=2)
 def test_any_bytes_are_features_or_one_clear_line(raw: bytes) -> None:
     PATH.write_bytes(raw)
     with FOUND.counted():

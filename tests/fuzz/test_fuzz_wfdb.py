@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from fuzzing import fuzz, garbled, mutated, one_in, seeded
-from hypothesis import given
-from hypothesis import strategies as st
-from importing import Reading, name, number
+from fuzzing import any_of, fuzz, garbled, mutated, one_in
+from importing import Reading, keyed, name, number
 
 SIGNAL = random.Random(1).randbytes(3000)
 # Pairs of code and time difference (10 bits), then a comment and the end.
@@ -55,17 +53,18 @@ def reading():
     made.finish()
 
 
-@fuzz
-@given(
-    st.one_of(
-        mutated(GOOD),
-        seeded(lambda rng: header(rng, 10)),
-        seeded(lambda rng: header(rng, 40)),
-        seeded(lambda rng: garbled(rng, header(rng, 60))),
-    ),
-    st.binary(min_size=8, max_size=8),
+@fuzz(
+    keyed(
+        any_of(
+            mutated(GOOD),
+            lambda rng: header(rng, 10),
+            lambda rng: header(rng, 40),
+            lambda rng: garbled(rng, header(rng, 60)),
+        )
+    )
 )
-def test_any_record(reading, data, key):
+def test_any_record(reading, case):
+    data, key = case
     rng = random.Random(key)
     (reading.folder / "rec.hea").write_bytes(data)
     if one_in(rng, 4):

@@ -8,9 +8,7 @@ import struct
 from xml.sax.saxutils import escape
 
 import pytest
-from fuzzing import fuzz, garbled, mutated, one_in, seeded
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import any_of, fuzz, garbled, mutated, one_in
 from importing import Reading, joined, name, number
 
 CODES = {"float32": "f", "double64": "d", "int8": "b", "int16": "h", "int32": "i", "int64": "q"}
@@ -94,13 +92,12 @@ def reading():
     made.finish()
 
 
-@fuzz
-@given(
-    st.one_of(
+@fuzz(
+    any_of(
         mutated(GOOD),
-        seeded(lambda rng: xdf(rng, 12)),
-        seeded(lambda rng: xdf(rng, 60)),
-        seeded(lambda rng: garbled(rng, xdf(rng, 100))),
+        lambda rng: xdf(rng, 12),
+        lambda rng: xdf(rng, 60),
+        lambda rng: garbled(rng, xdf(rng, 100)),
     )
 )
 def test_any_xdf(reading, data):

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzzing import Case, Corpus, Outcomes, fuzz, mutated, random_numbers, scratch
-from hypothesis import given
-from hypothesis import strategies as st
+from fuzzing import Case, Corpus, Outcomes, any_of, fuzz, mutated, scratch
 
 from physio_hqc.acquisition.profiles import load_device_profile
 from physio_hqc.acquisition.setup import load_setup
@@ -122,12 +120,16 @@ def changed(rng: random.Random) -> tuple[str, bytes]:
 
 
 RAW = Corpus(text.encode() for text in TEXTS.values())
-ANY_BYTES = st.tuples(st.sampled_from(sorted(LOADERS)), mutated(RAW, most=2))
 COUNTED = Outcomes()
 
 
-@fuzz
-@given(case=st.one_of(random_numbers().map(changed), random_numbers().map(changed), ANY_BYTES))
+@fuzz(
+    any_of(
+        changed,
+        changed,
+        lambda rng: (rng.choice(sorted(LOADERS)), mutated(RAW, most=2)(rng)),
+    )
+)
 def test_any_text_is_a_configuration_or_one_clear_line(case: tuple[str, bytes]) -> None:
     kind, raw = case
     PATH.write_bytes(raw)

@@ -93,12 +93,11 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def wait_for(what: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether it comes true in time."""
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            return False
+    for _ in range(round(seconds / 0.02)):
+        if what():
+            return True
         time.sleep(0.02)
-    return True
+    return bool(what())
 
 
 def workers_of(pid: int) -> list[psutil.Process]:

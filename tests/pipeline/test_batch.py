@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -129,14 +130,12 @@ def bug(path: Path, result: object, page: Path) -> None:
 
 
 def greedy(path: Path, result: object, page: Path) -> None:
-    """A session that needs a gigabyte."""
+    """A session that needs a gigabyte, for as long as it takes somebody to notice."""
     if path.stem == "p01":
-        held = []
-        for _ in range(40):
-            held.append(b"1" * 25_000_000)
-            import time
-
-            time.sleep(0.05)
+        held = b"1" * 1_000_000_000
+        for _ in range(1200):
+            time.sleep(0.1)
+        del held
 
 
 @pytest.fixture

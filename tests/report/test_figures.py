@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +91,18 @@ def test_a_phase_far_outside_of_the_session_has_no_name(session, windows_of):
     windows = windows_of()
     windows.loc[windows["kind"] == "phase", "onset"] = -1e9
     draw(figures.signals_figure(session, windows, max_points=400))
+
+
+@pytest.mark.parametrize("onset", [-1e9, 1e9])
+def test_an_event_far_outside_of_the_session_has_no_name(write_session, windows_of, onset):
+    path = write_session()
+    with h5py.File(path, "r+") as file:
+        rows = file["events"][:]
+        rows["onset"], rows["duration"] = onset, 0.0
+        file["events"][:] = rows
+    with open_session(path) as session:
+        vars(session)["duration"] = 240.0
+        draw(figures.signals_figure(session, windows_of()))
 
 
 def test_phase_spans_lie_in_the_middle_of_phases(windows_of):

@@ -315,3 +315,28 @@ def test_messages_do_not_quote_all_that_a_file_holds(path: Path, name: str) -> N
     with pytest.raises(SessionFileError) as refused:
         open_session(path)
     assert len(str(refused.value)) < 500 + len(str(path))
+
+
+def test_ids_of_which_every_row_of_the_results_would_be_full(path: Path, tmp_path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["participant_id"] = "x" * 1001
+    with pytest.raises(SessionFileError, match="participant_id is absurdly long"):
+        open_session(path)
+    with pytest.raises(SessionFileError, match="condition is too long"):
+        SessionWriter(tmp_path / "p02.h5", condition="x" * 1001)
+
+
+def test_a_damaged_stream_takes_no_room_from_the_others(path: Path, tmp_path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.copy("streams/ecg", "streams/eda")
+        replace(
+            file,
+            "streams/ecg/samples",
+            shape=(1 << 40,),
+            dtype="i1",
+            maxshape=(None,),
+            chunks=(1 << 24,),
+            compression="gzip",
+        )
+    report = recover_session(path, tmp_path / "whole.h5")
+    assert report.samples["eda"] == 500

@@ -75,6 +75,15 @@ def test_samples_times_and_attributes_come_back(small: Path) -> None:
         assert session.duration == pytest.approx(16.99)
 
 
+def test_what_lies_before_the_start_has_no_duration(tmp_path: Path) -> None:
+    with SessionWriter(tmp_path / "p01.h5") as writer:
+        writer.add_stream("eda", modality="eda", units="uS", sfreq=4)
+        writer.append_segment("eda", np.ones(8), t_start=-10.0)
+    with open_session(tmp_path / "p01.h5") as session:
+        assert session.streams["eda"].t_end < 0
+        assert session.duration == 0
+
+
 def test_slicing_by_time_reads_half_open_ranges(small: Path) -> None:
     with open_session(small) as session:
         times, samples = session.streams["ecg"].read(9.5, 12.03)

@@ -252,6 +252,9 @@ def test_a_table_without_what_it_needs(tmp_path):
     path.write_text("participant,window,value\np1,baseline,3\n")
     with pytest.raises(StudyError, match="the column 'feature' is missing"):
         collect_sessions(path)
+    path.write_text("participant,window,feature,value\n")
+    with pytest.raises(StudyError, match="no row below the header"):
+        collect_sessions(path)
     path.write_text("participant,window,feature,value\np1,speech,SBP,3\n")
     with pytest.raises(StudyError, match="no window is called 'baseline'"):
         collect_sessions(path)

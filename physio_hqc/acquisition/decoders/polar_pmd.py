@@ -94,7 +94,7 @@ class PmdReply:
     @property
     def factor(self) -> float:
         """By what compressed samples are to be multiplied; 1 where the answer names none."""
-        return self.settings.get("factor", (1.0,))[0]
+        return (self.settings.get("factor") or (1.0,))[0]
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,8 @@ def _draw_events(axis: Axes, events: pd.DataFrame, duration_s: float) -> None:
     free_from = -np.inf
     for x, label in zip(onsets[:_MAX_EVENTS], shown["label"], strict=True):
         text = shorten(str(label), 18)
-        if x < free_from or not text:
+        # Far outside of the panel, no glyph can be drawn.
+        if x < free_from or not text or not 0 <= x * unit_s <= max(duration_s, 1.0):
             continue
         axis.text(x, 0.46, plain(text), fontsize=7, ha="left", va="bottom", color=INK, clip_on=True)
         free_from = x + (len(text) + 1.5) * letter

@@ -227,6 +227,11 @@ REPLIES = [
 
 
 class TestControlPoint:
+    def test_a_setting_without_values_names_no_factor(self):
+        reply = parse_pmd_reply(hexed("F0 02 02 00 00 05 00"))
+        assert reply.settings == {"factor": ()}
+        assert reply.factor == 1.0
+
     @pytest.mark.parametrize(("text", "head", "settings"), REPLIES)
     def test_reply(self, text, head, settings):
         found = parse_pmd_reply(hexed(text))
