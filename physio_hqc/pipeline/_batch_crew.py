@@ -26,10 +26,12 @@ from physio_hqc.pipeline._batch_worker import Outcome, Plan, UnfitWorkerError
 
 Notify = Callable[[str], object]
 
-_AHEAD = 2
-"""Jobs that each worker has while all goes well: the one it does and the next."""
-_LIVES = 3
-"""Workers that a session may take with it before it is given up."""
+_AHEAD = (2, 1, 0)
+"""Jobs for each worker, the one it does included, in each try of a session whose worker died.
+
+At first one more waits, so that no worker does; in the last try (0) there is no other in the whole
+cluster. Dask may give one worker two jobs as long as another is just being started, and then both
+die with it."""
 _CONNECT_S = 10.0
 _START_S = 120.0
 _TURN_S = 0.05
@@ -92,7 +94,8 @@ class Crew:
         """Do all sessions; yield each with its outcome, or with the exception of a bug.
 
         A worker that dies takes along what it did and what waited for it. Those sessions come
-        again at the end, one to a worker, so that each shows whether it is the one that kills.
+        again at the end, one to a worker, and then one by one, so that each shows whether it is the
+        one that kills.
 
         Raises
         ------
@@ -103,27 +106,27 @@ class Crew:
         """
         from distributed.scheduler import KilledWorker
 
-        todo, ahead = list(sources), _AHEAD
-        for lives in reversed(range(_LIVES)):
+        todo = list(sources)
+        for ahead in _AHEAD:
             suspects = []
             for source, result in self._feed(plan, todo, ahead):
                 if isinstance(result, UnfitWorkerError):
                     raise result
                 if not isinstance(result, KilledWorker):
                     yield source, result
-                elif lives:
+                elif ahead:
                     suspects.append(source)
                 else:
                     yield source, Outcome(self._why_killed(result))
-            todo, ahead = suspects, 1
+            todo = suspects
 
     def _feed(
         self, plan: Plan, sources: Iterable[Source], ahead: int
     ) -> Iterator[tuple[Source, Any]]:
         waiting = iter(sources)
         while True:
-            room = max(ahead * self._n_workers() - len(self._running), 0)
-            for source in islice(waiting, room):
+            wanted = max(ahead * self._n_workers(), 1)
+            for source in islice(waiting, max(wanted - len(self._running), 0)):
                 self._submit(plan, source)
             if not self._running:
                 return

@@ -77,7 +77,8 @@ def check(recording: Recording) -> None:
         assert np.isfinite(starts).all()
         assert (np.diff(starts) >= 0).all()
         for part in channel.segments:
-            assert part.samples.ndim == (2 if len(channel.components) > 1 else 1)
+            width = len(channel.components)
+            assert part.samples.shape[1:] in ([(width,)] if width > 1 else [(), (1,)])
             assert part.samples.dtype.kind in "iufb"
             assert part.sfreq is None or 1e-7 < part.sfreq < 1e8
         if channel.sfreq == 0:

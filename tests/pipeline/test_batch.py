@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from physio_hqc import open_session, process_session
@@ -132,10 +133,10 @@ def bug(path: Path, result: object, page: Path) -> None:
 def greedy(path: Path, result: object, page: Path) -> None:
     """A session that needs a gigabyte, for as long as it takes somebody to notice."""
     if path.stem == "p01":
-        held = b"1" * 1_000_000_000
+        held = np.ones(125_000_000)
         for _ in range(1200):
+            held += 1  # memory at rest may be swapped out, and then counts no more
             time.sleep(0.1)
-        del held
 
 
 @pytest.fixture
@@ -164,6 +165,21 @@ def test_bugs_and_dying_workers_are_listed_and_stop_nothing(
     )
     assert "died" in reasons["p02"]
     assert result.n_failed == 3
+
+
+def deadly(path: Path, result: object, page: Path) -> None:
+    """Two sessions that end the worker that does them."""
+    if path.stem in ("p00", "p01"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_what_waits_behind_a_session_that_kills_is_not_blamed(
+    lab: Path, importable: ModuleType, tmp_path: Path
+) -> None:
+    result = process_batch(lab, tmp_path / "out", workers=2, report=importable.deadly)
+    failed = result.table.loc[result.table["status"] == "failed", "session"].tolist()
+    assert failed == ["bad", "p00", "p01"]
 
 
 @pytest.mark.slow
