@@ -73,7 +73,7 @@ def batch(
         vision/B.vhdr,p02,P02,alone,D07,speaker,,,,
 
     **Memory**: a worker takes 240 MB in all for sessions of half an hour (ECG 250 Hz, pressure
-    100 Hz, EDA 32 Hz), however many; 410 MB where it draws reports. A session that needs more than
+    100 Hz, EDA 32 Hz), however many; 440 MB where it draws reports. A session that needs more than
     --memory-limit fails with that reason, and the others go on.
 
     **Exit codes**: 0 all done; 2 a session failed, or nothing could be begun (one line says why);

@@ -175,7 +175,7 @@ def process_batch(
         What each worker may use, such as "2GB" or bytes; by default its share of the computer's
         memory. A session that needs more fails with that reason, the others go on. A worker
         takes 240 MB in all for sessions of half an hour (ECG 250 Hz, pressure 100 Hz, EDA 32 Hz),
-        410 MB where it draws reports; over hundreds of sessions that stays. Not with `scheduler`:
+        440 MB where it draws reports; over hundreds of sessions that stays. Not with `scheduler`:
         memory is given to its workers where they are started.
     report : callable, optional
         A function of a module: session file, :class:`SessionResult` and the page to write.
