@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -223,6 +224,35 @@ def replaced_folder(path: Path) -> Iterator[Path]:
                 remove_folder(old)
 
 
+def tidy(path: Path) -> None:
+    """Take away what is left of processes that were killed as they replaced `path`.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder, which must be locked: a hidden sibling that is being written would go too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / ".table.csv.0123abcd.part").touch()
+    >>> tidy(folder / "table.csv")
+    >>> list(folder.iterdir())
+    []
+    """
+    parts = [part for part in _parts(path) if not part.is_symlink()]
+    folders = [part for part in parts if part.is_dir()]
+    if len(folders) == 2 and not path.exists():
+        # Killed while the two were exchanged: both are whole, and one of them is to be seen.
+        folders.pop().rename(path)
+    for part in folders:
+        remove_folder(part)
+    for part in parts:
+        if part.is_file():
+            part.unlink(missing_ok=True)
+
+
 def exchange_folders(folder: Path, new: Path, old: Path) -> None:
     """Let `new` take the name of `folder`, which is then `old`.
 
@@ -375,6 +405,14 @@ def _other_file(error: OSError, ours: set[Path]) -> Path | None:
 
 def _fresh(path: Path) -> Path:
     return hidden_sibling(path, f"{uuid.uuid4().hex[:8]}.part")
+
+
+def _parts(path: Path) -> list[Path]:
+    """Siblings that have such names."""
+    form = re.compile(re.escape(hidden_sibling(path, "").name) + r"[0-9a-f]{8}\.part")
+    if not path.parent.is_dir():
+        return []
+    return sorted(item for item in path.parent.iterdir() if form.fullmatch(item.name))
 
 
 def _sync(path: Path) -> None:

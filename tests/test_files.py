@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from physio_hqc.errors import OutputError
-from physio_hqc.files import folder_in, locked, new_file, replaced_file, replaced_folder
+from physio_hqc.files import folder_in, locked, new_file, replaced_file, replaced_folder, tidy
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks of a POSIX system")
 HEAD = (
@@ -143,7 +143,27 @@ def test_killed_while_writing(code, how, tmp_path):
     left = [name for name in names(tmp_path) if name != "result"]
     assert all(name.startswith(".result.") and name.endswith(".part") for name in left)
     assert how != signal.SIGINT or left == []
+    tidy(path)
+    assert names(tmp_path) == ["result"]
     assert path.read_text() == "old" if path.is_file() else names(path) == ["old"]
+
+
+def test_tidying_up_takes_only_what_replacing_leaves(tmp_path):
+    kept = [".b.csv.0123abcd.part", ".a.csv.part", ".a.csv.0123ABCD.part", "a.csv.0123abcd.part"]
+    for name in (*kept, ".a.csv.0123abcd.part"):
+        (tmp_path / name).touch()
+    tidy(tmp_path / "a.csv")
+    assert names(tmp_path) == sorted(kept)
+    tidy(tmp_path / "missing" / "a.csv")
+
+
+def test_of_two_folders_that_were_being_exchanged_one_comes_back(tmp_path):
+    for name in (".out.0123abcd.part", ".out.89abcdef.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "whole").touch()
+    tidy(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["whole"]
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), ValueError("x"), KeyboardInterrupt()])

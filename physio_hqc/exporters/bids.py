@@ -43,7 +43,7 @@ from physio_hqc.exporters._bids_tables import (
 )
 from physio_hqc.exporters.content import Content
 from physio_hqc.exporters.deidentify import BIDS_DAYS
-from physio_hqc.files import locked, replaced_file, replaced_folder
+from physio_hqc.files import locked, replaced_file, replaced_folder, tidy
 from physio_hqc.protocol import Protocol, parse_protocol
 
 if TYPE_CHECKING:
@@ -232,17 +232,9 @@ def _check_dataset(root: Path) -> None:
 
 def _tidy(folder: Path) -> None:
     """Take away what exports that were killed left; whoever holds the lock is the only writer."""
-    left: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob(".sub-*.part")):
-        match = _UNFINISHED.fullmatch(path.name)
-        if match and path.is_dir() and not path.is_symlink():
-            left.setdefault(match[1], []).append(path)
-    for name, parts in left.items():
-        if len(parts) == 2 and not (folder / name).exists():
-            # Killed while the two were exchanged: both are whole, and one of them is to be seen.
-            parts.pop().rename(folder / name)
-        for part in parts:
-            shutil.rmtree(part, ignore_errors=True)
+    matches = [_UNFINISHED.fullmatch(path.name) for path in folder.glob(".sub-*.part")]
+    for name in sorted({match[1] for match in matches if match}):
+        tidy(folder / name)
 
 
 def _participant(root: Path, content: Content) -> tuple[str, list[_Known]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from physio_hqc.errors import OutputError
 from physio_hqc.exporters.content import Content, read_content
-from physio_hqc.files import folder_in, locked, new_file, output_errors
+from physio_hqc.files import folder_in, locked, new_file, output_errors, tidy
 from physio_hqc.importers.formats import is_csv_folder
 from physio_hqc.session import open_session
 
@@ -122,6 +122,8 @@ def export_session(
             target = fif_path(target)
         _refuse(source, target, is_folder=to == "csv", overwrite=overwrite)
         with locked(target):
+            with output_errors(target):
+                tidy(target)
             # Asked again: whoever had the lock before may have written it.
             _refuse(source, target, is_folder=to == "csv", overwrite=overwrite)
             paths, notices = _writer(to)(content, target)

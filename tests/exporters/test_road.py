@@ -110,5 +110,6 @@ def test_killed_at_any_moment_the_old_export_is_whole(to, how, live, tmp_path):
         return {"" if path.is_file() else f.name: f.read_bytes() for f in files}
 
     assert content(out) == content(tmp_path / f"other_{out.name}")
-    if how == signal.SIGINT:
-        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    if how == signal.SIGKILL:
+        export_session(live.path, out, to=to, overwrite=True)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
