@@ -333,8 +333,9 @@ def _largest_scale(channel: Channel) -> float:
 def _check_channel(channel: Channel, path: Path) -> None:
     """Refuse a channel whose rate, scale, times or values make no sense."""
     where = f"{path}: channel {channel.name[:80]!r}"
-    rates = [channel.sfreq, *(part.sfreq for part in channel.segments if part.sfreq is not None)]
-    sensible = all(_RATES[0] <= rate <= _RATES[1] for rate in rates if rate != 0)
+    rates = [part.sfreq for part in channel.segments if part.sfreq is not None]
+    rates += [channel.sfreq] if channel.sfreq != 0 else []
+    sensible = all(_RATES[0] <= rate <= _RATES[1] for rate in rates)
     if not (sensible and _largest_scale(channel) <= _MAX_SCALE):
         raise RecordingError(
             f"{where} states a rate of {channel.sfreq} Hz and a scale of {channel.scale}: "
@@ -351,7 +352,13 @@ def _check_channel(channel: Channel, path: Path) -> None:
         starts += channel.times[:1].tolist()
     if not (ordered and all(abs(time) <= MAX_TIME_S for time in (*starts, end_of(channel)))):
         raise RecordingError(f"{where} has no sensible times: the file is damaged")
+    width = max(1, len(channel.components))
     for part in channel.segments:
+        if (part.samples.shape[1:] or (1,)) != (width,):
+            raise RecordingError(
+                f"{where} has samples of shape {part.samples.shape}, which are not of {width} "
+                "components: the file is damaged"
+            )
         if part.samples.dtype.kind == "f" and _largest(part.samples) > _MAX_VALUE:
             raise RecordingError(f"{where} holds values that no sensor gives: the file is damaged")
 

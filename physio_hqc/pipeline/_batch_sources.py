@@ -22,7 +22,7 @@ MAPPING_COLUMNS = (
     *("map", "events", "protocol", "sfreq"),
 )
 _MAX_MAPPING_BYTES = 50_000_000
-_NAME = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,150}")
+_NAME = re.compile(r"[^/\\:*?\"<>|]{1,150}")
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,9 @@ def _source(row: dict[str, str], where: str, base: Path, folder: Path) -> Source
     """Check one row."""
     path = _inside(base, row["source"], where, "source")
     session = row.get("session") or path.stem
-    if not _NAME.fullmatch(session) or session.startswith(".") or session != printable(session):
+    # Signs that nothing shows would make two names look alike, or a name other than it is.
+    plain = session.isprintable() and session == printable(session)
+    if not (plain and _NAME.fullmatch(session)) or session.startswith("."):
         raise ConfigError(
             f"{where}: the session name {session!r} cannot be the name of a folder: use letters, "
             "digits, - and _"

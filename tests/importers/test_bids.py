@@ -186,6 +186,13 @@ def test_whatever_a_session_holds_comes_back(
 # --- data sets of others -----------------------------------------------------------------------
 
 
+def told(sfreq: float, channels: list[str]) -> dict[str, Any]:
+    """What our own export tells of a stream, as far as it has to."""
+    segments = {"row": [0], "n": [2], "t_start": [0], "sfreq": [sfreq]}
+    stream = {"name": "p", "modality": "ppg", "units": "V", "sfreq": 50, "channels": channels}
+    return {"PhysioHqc": {"Stream": {**stream, "segments": segments}}}
+
+
 def foreign(root: Path, **sidecar: Any) -> Path:
     """Make a data set as others write them: sidecars at the root, an MRI run, a long StartTime."""
     folder = root / "sub-01" / "ses-a" / "func"
@@ -267,6 +274,8 @@ def test_several_recordings_are_named(tmp_path: Path) -> None:
              "sfreq": [50]}}}},
             "does not hold",
         ),
+        (told(-0.0, ["red", "green", "blue"]), "rate"),
+        (told(50.0, ["red", "green"]), "2 components"),
     ],
 )  # fmt: skip
 def test_sidecars_that_make_no_sense(tmp_path: Path, sidecar: dict[str, Any], message: str) -> None:

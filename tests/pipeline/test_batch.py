@@ -376,6 +376,7 @@ def test_edf_and_brainvision_go_all_the_way(made: ModuleType, tmp_path: Path) ->
         ("source,session\nA.csv,../up\n", "cannot be the name of a folder"),
         ("source,session\nA.csv,/tmp/up\n", "cannot be the name of a folder"),
         ("source,session\nA.csv,..\n", "cannot be the name of a folder"),
+        ("source,session\nA.csv,p\u202e01\n", "cannot be the name of a folder"),
         ("source,session\nA.csv,x\nB.csv,x\n", r"A\.csv and B\.csv are both the session 'x'"),
         ("source,protocol\nA.csv,../p.yaml\n", "protocol .* leaves the folder"),
         ("source,session\nA.csv,.hidden\n", "cannot be the name of a folder"),
